@@ -1,0 +1,52 @@
+"""The card a plugin hands over for each thing it brings, and the one hook it hands them over through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pluggy
+
+GROUP = "pwm"  # entry-point group; a breaking change of this interface takes a new one: "pwm2"
+
+hookimpl = pluggy.HookimplMarker(GROUP)
+hookspec = pluggy.HookspecMarker(GROUP)
+
+ROLES = ("reconstructor", "denoiser", "calibrator", "modality", "reader", "executor")
+
+# What a problem can offer and a method can need, beside the names of modalities.
+TRAITS = {
+    "linear": "the data are linear in the object",
+    "image": "the object has two image axes, y and x",
+    "spectral": "the object or the data have an energy axis",
+    "video": "the object has a time axis",
+    "complex": "the object is complex-valued",
+    "nonnegative": "the object is non-negative by its physics",
+}
+
+
+class Card(NamedTuple):
+    """What is known about a method, modality, reader or executor before its code is imported.
+
+    ``traits`` are what a method needs and a modality offers; for a reader, the modalities whose
+    files it opens. ``variant`` says in one line how an implementation departs from the cited paper.
+    """
+
+    name: str
+    target: str  # "package.module:Class", imported when it is first used
+    role: str  # one of ROLES
+    summary: str
+    traits: frozenset[str] = frozenset()
+    gpu: bool = False
+    licence: str = ""
+    cite: str = ""  # DOI
+    variant: str = ""
+    suffixes: tuple[str, ...] = ()  # readers only: (".cxi", ".h5")
+
+
+class Hooks:
+    """The hooks a plugin may implement."""
+
+    @hookspec
+    def pwm_cards(self) -> Iterable[Card]:  # type: ignore[empty-body]
+        """Return the cards of everything this plugin brings. Import nothing heavy here."""

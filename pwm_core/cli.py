@@ -1,0 +1,156 @@
+"""The ``pwm`` command. What a command needs is imported when it runs, so that listing stays instant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import PwmError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 (it ran and failed), 2 (it was called wrongly) or 130."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.go(arguments)
+    except PwmError as error:
+        print(f"pwm: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `pwm list-methods | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("pwm: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pwm", description="Every image-reconstruction method on every measurement, the same way."
+    )
+    parser.add_argument("--version", action="version", version=f"pwm-core {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    c = commands.add_parser("list-methods", help="the methods that are installed")
+    c.add_argument("--modality", metavar="M", help="only those that can work on this modality")
+    c.add_argument("--json", action="store_true", help="as JSON")
+    c.set_defaults(go=_list_methods)
+
+    c = commands.add_parser("list-modalities", help="the modalities that are installed")
+    c.add_argument("--json", action="store_true", help="as JSON")
+    c.set_defaults(go=_list_modalities)
+
+    c = commands.add_parser("list-calibrators", help="the calibrators that are installed")
+    c.add_argument("--json", action="store_true", help="as JSON")
+    c.set_defaults(go=_list_calibrators)
+
+    c = commands.add_parser("info", help="all about one method, modality or calibrator")
+    c.add_argument("name")
+    c.set_defaults(go=_info)
+
+    c = commands.add_parser("plugins", help="the installed plugins, and those that could not be used")
+    c.add_argument("--json", action="store_true", help="as JSON")
+    c.set_defaults(go=_plugins)
+
+    _add_run(commands)
+
+    c = commands.add_parser("new-plugin", help="write a working plugin package to start from")
+    c.add_argument("folder", metavar="NAME", help="name of the package and of its new folder: pwm-mymethod")
+    c.set_defaults(go=_new_plugin)
+
+    c = commands.add_parser("check", help="test a method or modality against the plugin contract")
+    c.add_argument("name")
+    c.set_defaults(go=_check)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    c = commands.add_parser(
+        "run",
+        help="reconstruct a built-in scene or a measured file",
+        epilog="Units may be given: --assume focus_to_sample=3.65mm.",
+    )
+    c.add_argument("--method", required=True, metavar="NAME")
+    c.add_argument("--modality", required=True, metavar="NAME")
+    c.add_argument("--input", metavar="FILE", help="measured data; without it a built-in scene is simulated")
+    c.add_argument("--scene", metavar="NAME", help="a standard scene, or a number for a generated one")
+    c.add_argument(
+        "--scenario",
+        choices=["ideal", "mismatch", "calibrated"],
+        help="method knows the true parameters (default), only nominal ones, or calibrates them",
+    )
+    c.add_argument("--calibrate", metavar="NAME", help="estimate the parameters with this calibrator")
+    c.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method")
+    c.add_argument("--simulate", action="append", default=[], metavar="NAME=VALUE", help="of the instrument")
+    c.add_argument("--theta", action="append", default=[], metavar="NAME=VALUE", help="a true parameter")
+    c.add_argument("--assume", action="append", default=[], metavar="NAME=VALUE", help="what a file lacks")
+    c.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    c.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    c.add_argument("--dtype", choices=["float32", "float64"], help="precision of the computation")
+    c.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    c.add_argument("--max-seconds", type=float, default=float("inf"), metavar="S", help="time limit")
+    c.add_argument(
+        "--tolerance", type=float, metavar="T", help="stop when ten steps gain less than this part"
+    )
+    c.add_argument(
+        "--output", metavar="FOLDER", help="where the result goes (default: a new one in pwm-runs)"
+    )
+    c.set_defaults(go=_run)
+
+
+def _list_methods(arguments: argparse.Namespace) -> int:
+    from .commands.listing import list_methods
+
+    return list_methods(arguments.modality, arguments.json)
+
+
+def _list_modalities(arguments: argparse.Namespace) -> int:
+    from .commands.listing import list_modalities
+
+    return list_modalities(arguments.json)
+
+
+def _list_calibrators(arguments: argparse.Namespace) -> int:
+    from .commands.listing import list_calibrators
+
+    return list_calibrators(arguments.json)
+
+
+def _plugins(arguments: argparse.Namespace) -> int:
+    from .commands.listing import list_plugins
+
+    return list_plugins(arguments.json)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from .commands.info import info
+
+    return info(arguments.name)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .commands.run import run_command
+
+    return run_command(arguments)
+
+
+def _new_plugin(arguments: argparse.Namespace) -> int:
+    from .commands.new_plugin import write_plugin
+
+    name = arguments.folder
+    for path in write_plugin(name):
+        print(path)
+    print(f"next: pip install -e {name} && pwm check {name.rstrip('/').split('/')[-1].removeprefix('pwm-')}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .commands.check import check
+
+    return check(arguments.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

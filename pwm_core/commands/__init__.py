@@ -1,0 +1,1 @@
+"""What the ``pwm`` command does, a module for each kind of command."""
