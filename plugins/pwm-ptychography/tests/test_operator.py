@@ -185,12 +185,9 @@ def test_each_parameter_moves_the_data_by_the_predicted_amount(spec):
     for end in (*spec.public, *spec.dev, *spec.hidden):
         predicted = np.linalg.norm(end * slope)
         assert 0.4 * predicted < np.linalg.norm(operator(x, {spec.path: end}) - y0) < 1.6 * predicted
-        # close to nominal the prediction is exact to second order
-        left = [
-            np.linalg.norm(operator(x, {spec.path: c * end}) - y0 - c * end * slope) for c in (0.02, 0.01)
-        ]
-        assert left[0] < 0.1 * 0.02 * predicted
-        assert left[1] < 0.35 * left[0]
+        if spec.path != "scan.drift":  # frames change their pixel; its derivative is tested above
+            left = [operator(x, {spec.path: c * end}) - y0 - c * end * slope for c in (0.1, 0.05)]
+            assert np.linalg.norm(left[1]) < 0.3 * np.linalg.norm(left[0]), "not exact to second order"
 
 
 def test_drift_is_the_same_as_moved_positions():

@@ -44,7 +44,7 @@ class EPIE(_PIE):
     """
 
     alpha: float = param(0.9, low=0.0, high=2.0, doc="object step")
-    beta: float = param(0.9, low=0.0, high=2.0, doc="probe step")
+    beta: float = param(0.3, low=0.0, high=2.0, doc="probe step")
 
     def _sweep(self, engine: Engine, order: torch.Tensor, refine: bool) -> torch.Tensor:
         probe_step = self.beta if refine else 0.0

@@ -95,7 +95,7 @@ def _show_probe(axes: Axes, problem: Problem, result: Result) -> None:
 def _show_pattern(axes: Axes, problem: Problem, pattern: np.ndarray, title: str) -> None:
     counts = np.maximum(np.asarray(pattern, dtype=float), 0)
     if diffraction_of(problem).propagate.method == "fraunhofer":
-        show_image(axes, np.log10(1 + counts), f"{title}, log₁₀(1 + counts)", colours="magma")
+        show_image(axes, np.log10(1 + counts), f"{title} (log)", colours="magma")
     else:
         show_image(axes, counts, f"{title}, counts", colours="magma", limits=_spread(counts))
 
