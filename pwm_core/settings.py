@@ -182,8 +182,8 @@ def field_types(cls: type) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return f"<{tuple(shape)} {value.dtype}>" if shape is not None and len(shape) else repr(value)
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return repr(value) if dtype is None or not shape else f"<{tuple(shape)} {dtype}>"
 
 
 def _explain_unknown_keywords(cls: type) -> None:

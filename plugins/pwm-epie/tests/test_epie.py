@@ -1,6 +1,5 @@
 """ePIE and rPIE: the contract, a simulated scan against its truth, and measured scans."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -66,18 +65,51 @@ def test_noise_free_data_are_fitted_ever_better():
     assert losses[-1] < losses[14] < losses[4]
 
 
-@pytest.mark.slow
-def test_reference_scan_reaches_the_best_peers_epie():
-    """NRMSE after 100 sweeps on a scan like the one that peers were measured on: theirs is 0.092."""
-    problem, truth = reference_scan()
-    result = run(EPIE(), problem, device="cpu", threads=1)
+def error_after(method, problem, truth):
+    """NRMSE of the object in the scanned region, and the result."""
+    result = run(method, problem, device="cpu", threads=1)
     region = illuminated(diffraction_of(problem))
-    error = nrmse(aligned(result.x, truth, region)[region], truth[region])
-    print(f"ePIE, 100 sweeps, reference scan: NRMSE {error:.4f}")
-    assert error <= 0.092
+    return nrmse(aligned(result.x, truth, region)[region], truth[region]), result
+
+
+@pytest.mark.parametrize(("method", "wanted"), [(EPIE(), 0.092), (RPIE(), 0.060)], ids=["epie", "rpie"])
+def test_reference_scan_after_100_sweeps(method, wanted):
+    """The best peer's ePIE leaves 0.092 on a scan like this, the best peer of the PIE family 0.079."""
+    error, result = error_after(method, *reference_scan())
+    print(f"{type(method).__name__}, 100 sweeps: NRMSE {error:.4f} in {result.seconds:.2f} s")
+    assert error <= wanted
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", [EPIE, RPIE])
+def test_three_thousand_sweeps_end_no_worse_than_three_hundred(method):
+    problem, truth = reference_scan()
+    few, _ = error_after(method(iterations=300), problem, truth)
+    many, _ = error_after(method(iterations=3000), problem, truth)
+    print(f"{method.__name__}: NRMSE {few:.4f} after 300 sweeps, {many:.4f} after 3000")
+    assert many <= 1.02 * few
+
+
+CORNERS = [(o, d, a) for o in (0.55, 0.65, 0.75) for d in (0.5, 1.5) for a in (0.8, 1.25)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [EPIE, RPIE])
+@pytest.mark.parametrize(("overlap", "defocus", "aperture"), CORNERS)
+def test_wrong_probes_and_sparse_scans_converge(method, overlap, defocus, aperture):
+    """From any corner the result is as good as from the middle."""
+    middle, _ = error_after(
+        method(iterations=150), *reference_scan(overlap=overlap, defocus=1.0, aperture=1.0)
+    )
+    corner, _ = error_after(
+        method(iterations=150), *reference_scan(overlap=overlap, defocus=defocus, aperture=aperture)
+    )
+    print(
+        f"{method.__name__} overlap {overlap} defocus {defocus} size {aperture}: {corner:.4f} ({middle:.4f})"
+    )
+    assert corner < 1.15 * middle + 0.005
+
+
 def test_measured_siemens_star():
     problem = read(measured("siemens-star-small.npz.bz2"))
     result = run(EPIE(iterations=40), problem, device="cpu")
@@ -88,9 +120,7 @@ def test_measured_siemens_star():
 
 def test_measured_near_field_scan():
     problem = read(measured("PETRAIII_P25_Near_Field_Ptycho.cxi"), focus_to_sample="3.65mm")
-    result = run(
-        EPIE(iterations=12), problem, device="cpu", threads=int(os.environ.get("OMP_NUM_THREADS", 2))
-    )
+    result = run(EPIE(iterations=12), problem, device="cpu")
     residual = Ptychography().residuals(problem.operator(result.x, result.theta), problem)["residual"]
     print(f"PETRA III near field, 12 sweeps of ePIE: residual {residual:.5f} in {result.seconds:.1f} s")
     assert residual <= 0.0068
@@ -103,11 +133,11 @@ def read(path, **assume):
     return find_reader(installed(), path, "ptychography").load().from_strings(assume).read(path)
 
 
-def reference_scan(n=64, side=20, photons=1e5, seed=0):
+def reference_scan(n=64, side=20, photons=1e5, seed=0, overlap=0.65, defocus=0.75, aperture=1.1):
     """A 20 x 20 jittered raster of a defocused, astigmatic soft disc over two photographs.
 
     Amplitude 0.5 to 1, phase 0 to 1.5 rad, whole-pixel positions, 65 % overlap. The method starts from
-    ones and a wrong probe: three quarters of the defocus, 1.1 times the aperture, no astigmatism.
+    ones and a wrong probe: by default three quarters of the defocus, 1.1 times the aperture, no astigmatism.
     """
     from pwm_ptychography.assembly import assemble, far_field
     from pwm_ptychography.simulation import beam_diameter
@@ -118,14 +148,14 @@ def reference_scan(n=64, side=20, photons=1e5, seed=0):
     rng = np.random.default_rng(seed)
     y, x = np.indices((n, n)) - n // 2
 
-    def disc(defocus=1.0, aperture=1.0, astigmatism=0.15):
-        amplitude = 1 / (1 + np.exp((np.hypot(y, x) - 15.1 * aperture) / 1.0))
-        curvature = 0.5 * np.pi / n / defocus
+    def disc(focus=1.0, size=1.0, astigmatism=0.15):
+        amplitude = 1 / (1 + np.exp((np.hypot(y, x) - 15.1 * size * n / 64) * 64 / n))
+        curvature = 0.5 * np.pi / n * (64 / n) / focus
         phase = curvature * ((1 + astigmatism) * y**2 + (1 - astigmatism) * x**2)
         wave = amplitude * np.exp(1j * phase)
         return np.sqrt(photons) * wave[None] / np.linalg.norm(wave)
 
-    step = 0.35 * beam_diameter(disc()[0], 1.0)
+    step = (1 - overlap) * beam_diameter(disc()[0], 1.0)
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1).reshape(-1, 2)
     positions = np.round(step * (grid + rng.uniform(-0.25, 0.25, grid.shape)))
     build = {"positions": positions, "pixel": 1.0, "propagate": far_field()}
@@ -136,7 +166,7 @@ def reference_scan(n=64, side=20, photons=1e5, seed=0):
     truth = (amplitude * np.exp(1j * phase)).astype(np.complex64)
     problem = Problem(
         y=operator.sample(truth, rng).astype(np.float32),
-        operator=assemble(wave=disc(0.75, 1.1, 0.0), **build),
+        operator=assemble(wave=disc(defocus, aperture, 0.0), **build),
         modality="ptychography",
         shape=shape,
         dtype="complex64",

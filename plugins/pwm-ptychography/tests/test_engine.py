@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pwm_ptychography.assembly import assemble, far_field, near_field
-from pwm_ptychography.engine import Engine, orthogonalise
+from pwm_ptychography.engine import TorchEngine, orthogonalise
 from pwm_ptychography.operator import diffraction_of
 
 from pwm_core import Problem
@@ -49,7 +49,7 @@ def problem(window=(16, 16), modes=1, propagate=None, fraction=0.3, dtype="compl
 @pytest.mark.parametrize("propagate", [far_field(), near_field(1e-3, 1e-10, 1e-6)], ids=["far", "near"])
 def test_the_truth_is_a_fixed_point_of_noise_free_data(window, modes, propagate):
     given_problem, truth = problem(window, modes, propagate)
-    engine = Engine(given_problem)
+    engine = TorchEngine(given_problem)
     probe = engine.probe.clone()
     misfit = engine.pie_sweep(torch.arange(engine.frames), **SWEEP)
     assert float(misfit) < 1e-9 * engine.power
@@ -60,7 +60,7 @@ def test_the_truth_is_a_fixed_point_of_noise_free_data(window, modes, propagate)
 @pytest.mark.parametrize("propagate", [far_field(), near_field(1e-3, 1e-10, 1e-6)], ids=["far", "near"])
 def test_engine_and_operator_give_the_same_data(propagate):
     given_problem, _ = problem(propagate=propagate, modes=2)
-    engine = Engine(given_problem)
+    engine = TorchEngine(given_problem)
     frames = torch.arange(engine.frames)
     waves = engine.probes(frames) * engine.patches(frames)[:, None]
     modulus = engine.to_detector(waves, frames).abs().pow(2).sum(1).sqrt()
@@ -69,7 +69,7 @@ def test_engine_and_operator_give_the_same_data(propagate):
 
 @pytest.mark.parametrize("propagate", [far_field(), near_field(1e-3, 1e-10, 1e-6)], ids=["far", "near"])
 def test_propagation_is_unitary_and_inverted_by_its_adjoint(propagate):
-    engine = Engine(problem(propagate=propagate)[0])
+    engine = TorchEngine(problem(propagate=propagate)[0])
     frames = torch.arange(3)
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(3, 2, 16, 16, dtype=torch.complex128, generator=generator) for _ in range(2))
@@ -82,7 +82,7 @@ def test_propagation_is_unitary_and_inverted_by_its_adjoint(propagate):
 
 
 def test_the_modulus_constraint_is_a_projection():
-    engine = Engine(problem(modes=2)[0])
+    engine = TorchEngine(problem(modes=2)[0])
     frames = torch.arange(engine.frames)
     waves = torch.randn(16, 2, 16, 16, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
     once, misfit = engine.constrain(waves, frames)
@@ -96,7 +96,7 @@ def test_the_modulus_constraint_is_a_projection():
 def test_masked_elements_have_no_effect():
     mask = np.random.default_rng(1).random((16, 16)) > 0.2
     masked, truth = problem(mask=mask)
-    engine = Engine(masked)
+    engine = TorchEngine(masked)
     misfit = engine.pie_sweep(torch.arange(engine.frames), **SWEEP)
     assert float(misfit) < 1e-9 * engine.power, "the absurd counts under the mask were used"
     np.testing.assert_allclose(engine.object.numpy(), truth, atol=1e-6)
@@ -106,7 +106,7 @@ def test_empty_frames_and_dark_probe_regions_stay_finite():
     given_problem, _ = problem()
     counts = np.array(given_problem.y)
     counts[3] = 0
-    engine = Engine(given_problem.replace(y=counts))
+    engine = TorchEngine(given_problem.replace(y=counts))
     engine.probe[:, :5] = 0
     engine.pie_sweep(torch.arange(engine.frames), **SWEEP)
     assert torch.isfinite(engine.object.abs()).all()
@@ -115,7 +115,7 @@ def test_empty_frames_and_dark_probe_regions_stay_finite():
 
 def test_a_sweep_lowers_the_misfit_of_a_wrong_object():
     given_problem, _ = problem()
-    engine = Engine(given_problem.replace(initial=np.ones(given_problem.shape, complex)))
+    engine = TorchEngine(given_problem.replace(initial=np.ones(given_problem.shape, complex)))
     order = torch.arange(engine.frames)
     losses = [float(engine.pie_sweep(order, alpha=1.0, beta=1.0, probe_step=0.0)) for _ in range(8)]
     assert losses[-1] < 0.1 * losses[0]
@@ -126,7 +126,7 @@ def test_single_and_double_precision_agree():
     start = 0.9 * truth + 0.1  # near enough that no wave at the detector nearly vanishes
     results = []
     for dtype in ("complex64", "complex128"):
-        engine = Engine(double.replace(dtype=dtype, initial=start))
+        engine = TorchEngine(double.replace(dtype=dtype, initial=start))
         engine.pie_sweep(torch.arange(engine.frames), **SWEEP)
         results.append(engine.object.to(torch.complex128))
     torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
@@ -135,7 +135,7 @@ def test_single_and_double_precision_agree():
 def test_alpha_and_beta_of_one_are_epie():
     """The general formula against the published one, written out for one frame."""
     given_problem, _ = problem(fraction=0.0)
-    engine = Engine(given_problem.replace(initial=np.ones(given_problem.shape, complex)))
+    engine = TorchEngine(given_problem.replace(initial=np.ones(given_problem.shape, complex)))
     r, c = engine.corners[5].tolist()
     o, p = engine.object[r : r + 16, c : c + 16].clone(), engine.probe[0].clone()
     wave = torch.fft.fft2(p * o, norm="ortho")
@@ -164,10 +164,10 @@ def test_orthogonal_modes_keep_the_mutual_intensity(count, seed):
 def test_weak_modes_are_left_out_and_new_ones_are_distinct():
     two = torch.stack([torch.ones(4, 4), 1e-3 * torch.eye(4)]).to(torch.complex128)
     assert len(orthogonalise(two, keep=1e-3)) == 1
-    engine = Engine(problem()[0], modes=4)
+    engine = TorchEngine(problem()[0], modes=4)
     gram = torch.einsum("ayx,byx->ab", engine.probe.conj(), engine.probe).abs()
     assert torch.linalg.matrix_rank(gram) == 4
-    assert len(Engine(problem(modes=3)[0], modes=2).probe) == 2
+    assert len(TorchEngine(problem(modes=3)[0], modes=2).probe) == 2
 
 
 def test_another_operator_is_refused():

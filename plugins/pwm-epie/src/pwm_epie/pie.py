@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
-from pwm_ptychography.engine import Engine, orthogonalise
+from pwm_ptychography.engine import Engine, TorchEngine, make_engine
 
 from pwm_core import Iterate, Problem, Reconstructor, param
 
+from .positions import Refinement
+
 
 class _PIE(Reconstructor):
-    """What the two share; they differ in how a step is weighted."""
+    """What the two share; they differ in how a step is weighted, and in their defaults."""
 
     iterations: int = param(100, low=1, doc="sweeps over all frames")
     modes: int | None = param(
         None, low=1, doc="incoherent probe modes (none: as many as the assumed probe has)"
     )
-    probe_start: int = param(2, low=1, doc="sweep from which the probe is updated too")
+    components: int = param(
+        0, low=0, high=5, doc="coherent components in which the probe may vary from frame to frame (OPR)"
+    )
+    flux: bool = param(False, doc="fit the incident intensity of each frame")
     update_probe: bool = param(True, doc="retrieve the probe; otherwise it is taken as known")
+    object_step: float = param(0.9, low=0.0, high=1.5, doc="step of the object")
+    probe_step: float = param(0.3, low=0.0, high=1.5, doc="step of the probe after the warm-up")
+    warmup: int = param(
+        20, low=0, doc="first sweeps, with the object's step for the probe too, while it finds its form"
+    )
+    momentum: float = param(0.0, low=0.0, high=0.99, doc="friction of the object's momentum (mPIE); 0: none")
+    feedback: float = param(0.5, low=0.0, high=1.0, doc="part of the momentum that is added after a sweep")
+    anneal: int | None = param(
+        None,
+        low=1,
+        doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
+    )
+    positions: bool = param(False, doc="refine the scan positions")
+    positions_start: int = param(10, low=1, doc="sweep from which positions are refined")
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
-        engine = Engine(problem, self.modes)
-        for sweep in range(1, self.iterations + 1):
+        engine = make_engine(problem, self.modes, components=self.components, flux=self.flux)
+        refinement = Refinement(engine) if self.positions else None
+        for sweep in range(self.iterations):
             order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)
-            refine = self.update_probe and sweep >= self.probe_start
-            misfit = self._sweep(engine, order, refine)
-            if refine and len(engine.probe) > 1:
-                engine.probe = orthogonalise(engine.probe)
-            yield Iterate(engine.object, loss=misfit / engine.power, theta=engine.theta())
+            fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
+            probe_step = self.object_step if sweep < self.warmup else self.probe_step
+            misfit = engine.pie_sweep(
+                order,
+                object_step=fall * self.object_step,
+                probe_step=fall * probe_step if self.update_probe else 0.0,
+                **self._weights(),
+            )
+            if self.momentum and sweep >= self.warmup:
+                engine.accelerate(self.momentum, fall * self.feedback)
+            if self.update_probe:
+                engine.settle_probe()
+            if isinstance(engine, TorchEngine) and self.flux:
+                engine.fit_flux()
+            if refinement is not None and sweep + 1 >= self.positions_start:
+                refinement.step()
+            yield Iterate(engine.object, loss=misfit / engine.power, theta=_theta(engine, refinement))
 
-    def _sweep(self, engine: Engine, order: torch.Tensor, refine: bool) -> torch.Tensor:
-        raise TypeError(f"{type(self).__name__} does not define its step")
+    def _weights(self) -> dict[str, float]:
+        raise TypeError(f"{type(self).__name__} does not define its weights")
 
 
 class EPIE(_PIE):
@@ -43,23 +76,32 @@ class EPIE(_PIE):
     wave that the measured modulus asks for. The loss is Σ(|Ψ| − √I)²/ΣI met during the sweep.
     """
 
-    alpha: float = param(0.9, low=0.0, high=2.0, doc="object step")
-    beta: float = param(0.3, low=0.0, high=2.0, doc="probe step")
-
-    def _sweep(self, engine: Engine, order: torch.Tensor, refine: bool) -> torch.Tensor:
-        probe_step = self.beta if refine else 0.0
-        return engine.pie_sweep(order, alpha=1.0, beta=1.0, object_step=self.alpha, probe_step=probe_step)
+    def _weights(self) -> dict[str, float]:
+        return {"alpha": 1.0, "beta": 1.0}
 
 
 class RPIE(_PIE):
     """Regularised PIE (Maiden, Johnson & Li 2017, doi:10.1364/OPTICA.4.000736).
 
     Like ePIE, with the weights P*/((1−α)|P|² + α max|P|²) and O*/((1−β)|O|² + β max|O|²): small α
-    takes long steps where the illumination is weak. α = β = 1 is ePIE with full steps.
+    takes long steps where the illumination is weak, and amplifies noise there. By default with the
+    momentum of the same paper (mPIE), once a sweep, and with steps that fall slowly, so that the
+    noise averages out; momentum=0 and anneal=none give the plain rPIE.
     """
 
-    alpha: float = param(0.1, low=0.0, high=1.0, doc="regularisation of the object step")
-    beta: float = param(1.0, low=0.0, high=1.0, doc="regularisation of the probe step")
+    alpha: float = param(0.85, low=0.01, high=1.0, doc="regularisation of the object's step; 1 is ePIE")
+    beta: float = param(1.0, low=0.01, high=1.0, doc="regularisation of the probe's step; 1 is ePIE")
+    momentum: float = param(0.9, low=0.0, high=0.99, doc="friction of the object's momentum (mPIE); 0: none")
+    anneal: int | None = param(
+        50,
+        low=1,
+        doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
+    )
 
-    def _sweep(self, engine: Engine, order: torch.Tensor, refine: bool) -> torch.Tensor:
-        return engine.pie_sweep(order, alpha=self.alpha, beta=self.beta, probe_step=1.0 if refine else 0.0)
+    def _weights(self) -> dict[str, float]:
+        return {"alpha": self.alpha, "beta": self.beta}
+
+
+def _theta(engine: Engine, refinement: Refinement | None) -> dict[str, Any]:
+    theta = engine.theta()
+    return theta if refinement is None else {**theta, **refinement.theta()}

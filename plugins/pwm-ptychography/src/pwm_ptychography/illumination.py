@@ -27,7 +27,9 @@ class Probe(Operator):
     width of ``source_width`` + ``coherence`` at the sample; each of its points illuminates with a
     displaced wave, and the points add incoherently (Gaussian quadrature of degree 5).
 
-    ``modes``, where a method has retrieved them, replace all of this.
+    ``modes``, where a method has retrieved them, replace all of this. With ``weights`` they are added
+    coherently, differently in each frame: an illumination that changes during the scan. ``flux`` is the
+    incident intensity of each frame relative to their mean.
     """
 
     symbol = "M"
@@ -40,6 +42,8 @@ class Probe(Operator):
     modes: Any = param(
         None, unit="√counts", symbol="P", doc="retrieved modes (mode, y, x); replace the model"
     )
+    weights: Any = param(None, symbol="u", doc="coherent weights of the modes (frame, mode)")
+    flux: Any = param(None, symbol="c", doc="relative incident intensity (frame)")
     error: float = param(
         0.0, low=-50.0, high=50.0, unit="%", symbol="ΔP", doc="relative error of the defocus"
     )
@@ -47,8 +51,10 @@ class Probe(Operator):
         0.0, low=-1000.0, high=1000.0, unit="nm", symbol="σ_c", doc="added to the rms width of the source"
     )
 
-    def apply(self, x: torch.Tensor, modes: Any, error: Any, coherence: Any) -> torch.Tensor:
-        return x[..., None, :, :] * self.at_sample(x, modes, error, coherence)
+    def apply(
+        self, x: torch.Tensor, modes: Any, weights: Any, flux: Any, error: Any, coherence: Any
+    ) -> torch.Tensor:
+        return x[..., None, :, :] * in_frames(self.at_sample(x, modes, error, coherence), weights, flux)
 
     def at_sample(self, like: torch.Tensor, modes: Any, error: Any, coherence: Any) -> torch.Tensor:
         """The modes (mode, y, x) at the sample, in the precision of ``like`` and on its device."""
@@ -81,6 +87,18 @@ class Probe(Operator):
         return _filtered(wave[:, None], weights * torch.exp(1j * ramp)).flatten(0, 1)
 
 
+def in_frames(modes: torch.Tensor, weights: Any, flux: Any) -> torch.Tensor:
+    """The modes (mode, y, x) as they are in each frame: (frame or 1, mode, y, x)."""
+    inside = modes[None]
+    if weights is not None:
+        weights = torch.as_tensor(weights, device=modes.device).to(modes.dtype)
+        inside = torch.einsum("fm,myx->fyx", weights, modes)[:, None]
+    if flux is not None:
+        flux = torch.as_tensor(flux, device=modes.device).to(modes.real.dtype)
+        inside = inside * flux.sqrt()[:, None, None, None]
+    return inside
+
+
 def frequencies(wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Spatial frequencies (cycles per pixel) along y, as a column, and along x, in FFT order."""
     real = wave.real.dtype if wave.is_complex() else wave.dtype
@@ -89,7 +107,7 @@ def frequencies(wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def displaced(wave: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Waves (mode, y, x) or (frame, mode, y, x) moved by ``shift`` (frame, 2) pixels, in Fourier space."""
+    """Waves (frame or 1, mode, y, x) moved by ``shift`` (frame, 2) pixels, in Fourier space."""
     return _filtered(wave, shift_ramp(wave, shift))
 
 

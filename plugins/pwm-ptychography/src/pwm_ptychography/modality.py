@@ -127,14 +127,16 @@ class Ptychography(Modality):
 
     def residuals(self, mean: np.ndarray, problem: Problem) -> dict[str, float]:
         """``residual`` Σ(|Ψ| − √I)²/ΣI and ``R`` Σ||Ψ| − √I|/Σ√I over the valid detector elements."""
-        y = np.maximum(np.asarray(problem.y, dtype=np.float64), 0)
-        valid = np.ones(1, bool) if problem.mask is None else problem.mask
-        difference = np.where(valid, np.sqrt(np.maximum(mean, 0)) - np.sqrt(y), 0)
-        counts = np.where(valid, y, 0)
-        return {
-            "residual": float((difference**2).sum() / counts.sum()),
-            "R": float(np.abs(difference).sum() / np.sqrt(counts).sum()),
-        }
+        squares = differences = counts = roots = 0.0
+        for j, model in enumerate(mean):  # frame by frame: the data may fill the memory
+            valid = True if problem.mask is None else np.broadcast_to(problem.mask, mean.shape)[j]
+            y = np.maximum(np.asarray(problem.y[j], dtype=np.float64), 0)
+            apart = np.sqrt(np.maximum(model, 0)) - np.sqrt(y)
+            squares += np.sum(apart**2, where=valid)
+            differences += np.sum(np.abs(apart), where=valid)
+            counts += np.sum(y, where=valid)
+            roots += np.sum(np.sqrt(y), where=valid)
+        return {"residual": float(squares / counts), "R": float(differences / roots)}
 
     def figure(
         self, problem: Problem, result: Result, truth: Truth | None, score: Score | None, heading: str

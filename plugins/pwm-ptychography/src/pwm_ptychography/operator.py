@@ -15,7 +15,7 @@ from pwm_core.primitives import Detect, Propagate
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .illumination import Probe, displaced
+from .illumination import Probe, displaced, in_frames
 
 _BLOCK = 64 << 20  # bytes of exit waves worked on at a time
 
@@ -106,24 +106,29 @@ class Diffraction(Compose):
         )
         corners, fractions = corners.to(x.device), fractions.to(x.device)
         modes = self.modes(x, theta)
+        weights, flux = (_value(self.probe, name, theta, x.device) for name in ("weights", "flux"))
         pixels = math.prod(self.scan.window)
         size = max(1, _BLOCK // (modes.shape[0] * pixels * x.element_size()))
+        moved = fractions.requires_grad or bool((fractions.abs() > 1e-6).any())
 
         def block(
-            x: torch.Tensor, modes: torch.Tensor, fractions: torch.Tensor, corners: torch.Tensor
+            x: torch.Tensor, modes: torch.Tensor, fractions: torch.Tensor, corners: torch.Tensor, part: slice
         ) -> torch.Tensor:
-            shifted = displaced(modes, fractions.to(modes.real.dtype)) if moved else modes
-            exit_waves = self.scan.patches(x, corners)[:, None] * shifted
+            own = [None if a is None else torch.as_tensor(a)[part] for a in (weights, flux)]
+            shift = fractions.to(modes.real.dtype)
+            probe = in_frames(modes, *own)
+            probe = displaced(probe, shift) if moved else probe
+            exit_waves = self.scan.patches(x, corners)[:, None] * probe
             if moved and self.propagate.method != "fraunhofer":  # the far field does not see where a wave is
-                exit_waves = displaced(exit_waves, -fractions.to(modes.real.dtype))
+                exit_waves = displaced(exit_waves, -shift)
             return self.detector._forward(self.propagate._forward(exit_waves, theta), theta)
 
-        moved = fractions.requires_grad or bool((fractions.abs() > 1e-6).any())
         graded = any(t.requires_grad for t in (x, modes, fractions))
         keep = graded and torch.is_grad_enabled() and len(corners) > size
         parts = []
         for start in range(0, len(corners), size):
-            arguments = (x, modes, fractions[start : start + size], corners[start : start + size])
+            part = slice(start, start + size)
+            arguments = (x, modes, fractions[part], corners[part], part)
             parts.append(checkpoint(block, *arguments, use_reentrant=False) if keep else block(*arguments))
         return torch.cat(parts)
 

@@ -1,6 +1,34 @@
-"""The engine that ptychographic methods share: exit waves, modulus constraint, overlap updates."""
+"""The engine that ptychographic methods share: exit waves, modulus constraint, overlap updates, positions."""
 
-from .engine import Engine
+from __future__ import annotations
+
+from pwm_core.problem import Problem
+
+from ..operator import diffraction_of
+from .interface import Engine
 from .modes import orthogonalise
+from .torch_engine import TorchEngine
 
-__all__ = ["Engine", "orthogonalise"]
+__all__ = ["Engine", "TorchEngine", "make_engine", "orthogonalise"]
+
+
+def make_engine(
+    problem: Problem, modes: int | None = None, *, components: int = 0, flux: bool = False
+) -> Engine:
+    """The fastest engine for the problem's window, precision and device.
+
+    Compiled kernels serve square windows of the native sizes (64, 128, 256 and their like) in single
+    precision on a CPU; torch serves the rest. ``modes`` is the number of incoherent modes of the probe,
+    by default as many as the assumed illumination has. A probe that varies from frame to frame
+    (``components``) and frames of unequal incident intensity (``flux``) are torch's too.
+    """
+    height, width = diffraction_of(problem).scan.window
+    plain = not components and not flux and problem.device == "cpu" and problem.dtype == "complex64"
+    if plain and height == width:
+        from ..kernels.plan import plan
+
+        if plan(height) is not None:
+            from .planar import PlanarEngine
+
+            return PlanarEngine(problem, modes)
+    return TorchEngine(problem, modes, components)

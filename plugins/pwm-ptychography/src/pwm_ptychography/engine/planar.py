@@ -1,0 +1,136 @@
+"""The engine on compiled kernels: square windows of the native sizes, single precision, CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pwm_core.problem import Problem
+
+from ..kernels.batch import gather_all
+from ..kernels.pie import Sweeper
+from ..operator import Diffraction, diffraction_of
+from .modes import orthogonalise
+from .setup import near_field_kernel, quanta, start_modes, start_positions
+
+_WORTH_THREADS = 128  # windows from which a second thread pays in a sequential sweep
+
+
+class PlanarEngine:
+    """See :class:`~pwm_ptychography.engine.interface.Engine`."""
+
+    def __init__(self, problem: Problem, modes: int | None = None) -> None:
+        self.operator = operator = diffraction_of(problem)
+        start = problem.start
+        corners, fractions = start_positions(operator)
+        self._exact = (corners + fractions).numpy()
+        kernel = near_field_kernel(operator, start)
+        far = kernel is None
+        moved = bool((fractions.abs() > 1e-3).any())
+        mask = None if problem.mask is None else np.asarray(problem.mask)
+        self.sweeper = Sweeper(
+            _Amplitudes(problem, operator, far),
+            corners.numpy(),
+            start.numpy(),
+            start_modes(operator, start, modes).numpy(),
+            mask=np.fft.ifftshift(mask, axes=(-2, -1)) if far and mask is not None else mask,
+            fractions=fractions.numpy() if moved else None,
+            propagator=None if kernel is None else kernel.numpy(),
+        )
+        self.frames = len(corners)
+        self.power = _power(problem, operator)
+        self.threads = torch.get_num_threads()
+        self._last: np.ndarray | None = None
+        self._momentum = np.zeros_like(self.sweeper.object.image)
+
+    @property
+    def object(self) -> torch.Tensor:
+        return torch.from_numpy(self.sweeper.object.get())
+
+    @property
+    def probe(self) -> torch.Tensor:
+        return torch.from_numpy(self.sweeper.result()[1])
+
+    def set_probe(self, probe: torch.Tensor) -> None:
+        self.sweeper.set_probe(probe.numpy())
+
+    def settle_probe(self) -> None:
+        if self.sweeper.modes > 1:
+            self.set_probe(orthogonalise(self.probe))
+
+    def pie_sweep(
+        self,
+        order: torch.Tensor,
+        *,
+        alpha: float,
+        beta: float,
+        object_step: float = 1.0,
+        probe_step: float = 1.0,
+    ) -> float:
+        threads = self.threads if self.operator.scan.window[0] >= _WORTH_THREADS else 1
+        misfit = self.sweeper.sweep(
+            order.numpy(),
+            object_step=object_step,
+            alpha=alpha,
+            probe_step=probe_step,
+            beta=beta,
+            threads=threads,
+        )
+        return float(misfit.sum())
+
+    def accelerate(self, friction: float, feedback: float) -> None:
+        parts, momentum = self.sweeper.object.image, self._momentum
+        if self._last is not None:
+            momentum *= np.float32(friction)
+            momentum += parts
+            momentum -= self._last
+            parts += np.float32(feedback) * momentum
+        self._last = parts.copy()
+
+    def displacements(self) -> torch.Tensor:
+        sums = gather_all(self.sweeper, track=True, threads=self.threads)
+        return torch.from_numpy(sums.displacements(damping=1e-3))
+
+    def move(self, pixels: torch.Tensor) -> None:
+        scan = self.operator.scan
+        limit = [s - w for s, w in zip(scan.shape, scan.window, strict=True)]
+        self._exact = np.clip(self._exact + pixels.numpy(), 0, limit)
+        corners = np.round(self._exact).astype(np.int64)
+        self.sweeper.set_fractions(self._exact - corners, corners)
+
+    def positions(self) -> torch.Tensor:
+        """Where the frames are on the sample (frame, 2), in metres."""
+        scan = self.operator.scan
+        return torch.from_numpy(self._exact * scan.pixel_size + np.array(scan.origin))
+
+    def theta(self) -> dict[str, Any]:
+        return {"probe.modes": self.probe}
+
+
+class _Amplitudes:
+    """√quanta of one frame at a time, as the kernels want them, so that the data are never copied whole."""
+
+    def __init__(self, problem: Problem, operator: Diffraction, far: bool) -> None:
+        self.problem, self.operator, self.far = problem, operator, far
+        self.shape = np.shape(problem.y)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        counts = torch.from_numpy(np.asarray(self.problem.y[frame], dtype=np.float32))
+        amplitude = quanta(self.problem, counts, self.operator).sqrt().numpy()
+        return np.fft.ifftshift(amplitude) if self.far else amplitude
+
+
+def _power(problem: Problem, operator: Diffraction) -> float:
+    total = 0.0
+    mask = None if problem.mask is None else np.broadcast_to(problem.mask, np.shape(problem.y))
+    for j in range(len(problem.y)):
+        counts = quanta(
+            problem, torch.from_numpy(np.asarray(problem.y[j], dtype=np.float64)), operator
+        ).numpy()
+        total += float(counts.sum() if mask is None else counts[mask[j]].sum())
+    return total

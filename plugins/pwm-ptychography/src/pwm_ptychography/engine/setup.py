@@ -1,0 +1,58 @@
+"""Where an engine starts from: the assumed illumination, the patches, and the counts in quanta."""
+
+from __future__ import annotations
+
+import torch
+
+from pwm_core.errors import Unsuitable
+from pwm_core.problem import Problem
+
+from ..operator import Diffraction
+from .modes import orthogonalise
+
+NEGLIGIBLE = 5e-3  # part of the power below which a mode of the assumed illumination is left out
+
+
+def start_modes(operator: Diffraction, like: torch.Tensor, count: int | None) -> torch.Tensor:
+    """The assumed illumination as orthogonal modes; more are seeded as its first derivatives."""
+    modes = orthogonalise(operator.modes(like), NEGLIGIBLE)
+    if count is None or count == len(modes):
+        return modes.clone()
+    if count < len(modes):
+        kept = modes[:count]
+        power, left = (modes.abs() ** 2).sum(), (kept.abs() ** 2).sum()
+        return kept * (power / left).sqrt()
+    return torch.cat([modes, higher_modes(modes[0], count - len(modes))])
+
+
+def start_positions(operator: Diffraction) -> tuple[torch.Tensor, torch.Tensor]:
+    """First pixel (frame, 2) of each patch and the fraction of a pixel left over."""
+    scan = operator.scan
+    return scan.corners(scan.positions, scan.jitter, scan.drift)
+
+
+def near_field_kernel(operator: Diffraction, like: torch.Tensor) -> torch.Tensor | None:
+    """Transfer function of near-field propagation in FFT order; None in the far field."""
+    propagate = operator.propagate
+    if propagate.method == "fraunhofer":
+        return None
+    distance = torch.tensor(propagate.distance, dtype=torch.float64, device=like.device)
+    return propagate.transfer(operator.scan.window, distance).to(like.dtype)
+
+
+def quanta(problem: Problem, frames: torch.Tensor, operator: Diffraction) -> torch.Tensor:
+    """Measured frames as detected quanta of the wave, background taken off."""
+    return (frames / operator.detector.gain - operator.detector.background).clamp(min=0)
+
+
+def higher_modes(first: torch.Tensor, count: int) -> torch.Tensor:
+    """Distinct weak modes to start from: the first one times Hermite-like polynomials in y and x."""
+    y = torch.linspace(-1, 1, first.shape[0], device=first.device)[:, None]
+    x = torch.linspace(-1, 1, first.shape[1], device=first.device)
+    shapes = [(x + 0 * y), (y + 0 * x), x * y, 2 * x**2 - 1 + 0 * y, 2 * y**2 - 1 + 0 * x]
+    if count > len(shapes):
+        raise Unsuitable(f"at most {len(shapes)} modes can be added to the assumed illumination, got {count}")
+    added = torch.stack([first * s for s in shapes[:count]])
+    power = (first.abs() ** 2).sum()
+    sizes = (added.abs() ** 2).sum((-2, -1), keepdim=True)
+    return added * (0.05 * power / sizes).sqrt()

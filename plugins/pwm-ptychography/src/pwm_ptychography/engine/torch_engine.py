@@ -1,0 +1,239 @@
+"""The engine in torch: any window, single or double precision, CPU or CUDA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pwm_core.errors import Unsuitable
+from pwm_core.problem import Problem
+
+from ..illumination import displaced, frequencies, in_frames, shift_ramp
+from ..operator import diffraction_of
+from .groups import GroupSweep
+from .loop import pie_loop
+from .modes import orthogonalise
+from .setup import higher_modes, near_field_kernel, quanta, start_modes, start_positions
+
+_BLOCK = 256  # frames worked on at a time where all are needed
+
+
+class TorchEngine:
+    """See :class:`~pwm_ptychography.engine.interface.Engine`; the elementary steps are public here.
+
+    ``corners``    (frame, 2) first pixel of each patch;  ``fractions`` (frame, 2) the rest, |f| ≤ ½
+    ``amplitude``  (frame, y, x) √counts, in the far field with zero frequency at [0, 0]
+    ``valid``      its mask, or None
+    ``weights``    (frame, component) where the probe may vary coherently from frame to frame, or None
+    ``flux``       (frame) relative incident intensity
+
+    ``components`` more than 0 make the probe of frame j the coherent sum Σ_k u_jk E_k of 1 + components
+    waves (orthogonal probe relaxation, Odstrčil et al. 2016, doi:10.1364/OE.24.008360).
+    """
+
+    def __init__(self, problem: Problem, modes: int | None = None, components: int = 0) -> None:
+        self.operator = operator = diffraction_of(problem)
+        self.object = problem.start
+        self.window = operator.scan.window
+        self.kernel = near_field_kernel(operator, self.object)
+        self.corners, self.fractions = start_positions(operator)
+        self.frames = len(self.corners)
+        self.probe = start_modes(operator, self.object, 1 if components else modes)
+        self.weights: torch.Tensor | None = None
+        if components:
+            self._vary(components)
+        self.corners = self.corners.to(self.object.device)
+        self.fractions = self.fractions.to(self.object.device, self.object.real.dtype)
+        self.moved = bool((self.fractions.abs() > 1e-3).any())
+        counts = quanta(problem, problem.data, operator)
+        self.amplitude = self._arranged(counts.sqrt_())
+        self.valid = None
+        if problem.mask is not None:
+            mask = torch.as_tensor(problem.mask, device=problem.device).expand(problem.y.shape)
+            self.valid = self._arranged(mask)
+        self.flux = torch.ones(self.frames, dtype=self.amplitude.dtype, device=self.amplitude.device)
+        self.power = sum(
+            float((a**2 if v is None else a**2 * v).sum(dtype=torch.float64))
+            for a, v in self._blocks(self.amplitude, self.valid)
+        )
+        self._last: torch.Tensor | None = None
+        self._momentum = torch.zeros_like(self.object)
+        self._sweeps: dict[tuple, GroupSweep] = {}
+
+    # -- elementary steps -----------------------------------------------------------------------
+
+    def patches(self, frames: torch.Tensor) -> torch.Tensor:
+        """The object at these frames (frame, y, x)."""
+        return self.object[self.index(frames)]
+
+    def index(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What picks these frames' patches out of the object."""
+        device = self.object.device
+        rows = torch.arange(self.window[0], device=device)
+        columns = torch.arange(self.window[1], device=device)
+        corners = self.corners[frames]
+        return (corners[:, 0, None] + rows)[:, :, None], (corners[:, 1, None] + columns)[:, None, :]
+
+    def probes(self, frames: torch.Tensor) -> torch.Tensor:
+        """The probe at these frames (frame or 1, mode, y, x), moved by the fraction of a pixel."""
+        own = in_frames(self.probe, None if self.weights is None else self.weights[frames], None)
+        return displaced(own, self.fractions[frames]) if self.moved else own
+
+    def to_detector(self, waves: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Exit waves to waves at the detector, zero frequency at [0, 0] in the far field."""
+        if self.kernel is None:
+            return torch.fft.fft2(waves, norm="ortho")
+        return torch.fft.ifft2(torch.fft.fft2(waves) * self.transfer(frames))
+
+    def from_detector(self, waves: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """The inverse (and adjoint) of :meth:`to_detector`."""
+        if self.kernel is None:
+            return torch.fft.ifft2(waves, norm="ortho")
+        return torch.fft.ifft2(torch.fft.fft2(waves) * self.transfer(frames).conj())
+
+    def transfer(self, frames: torch.Tensor) -> torch.Tensor:
+        """Near-field propagation, back from the patch's pixels to the detector's own."""
+        assert self.kernel is not None
+        return self.kernel * shift_ramp(self.kernel, -self.fractions[frames]) if self.moved else self.kernel
+
+    def constrain(self, waves: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Replace the modulus by the measured one, modes by their common factor; masked elements stay.
+
+        Also returns Σ (|Ψ| − √I)² over the valid elements, as a 0-d tensor.
+        """
+        measured = self.amplitude[frames]
+        modulus = (waves.real**2 + waves.imag**2).sum(1).sqrt()
+        factor = measured / modulus.clamp(min=torch.finfo(modulus.dtype).tiny ** 0.5)
+        misfit = (modulus - measured) ** 2
+        if self.valid is not None:
+            valid = self.valid[frames]
+            factor, misfit = torch.where(valid, factor, 1.0), misfit * valid
+        return waves * factor[:, None], misfit.sum()
+
+    # -- what methods call ----------------------------------------------------------------------
+
+    def set_probe(self, probe: torch.Tensor) -> None:
+        self.probe.copy_(probe)  # in place, as recorded sweeps hold on to the memory
+
+    def pie_sweep(
+        self,
+        order: torch.Tensor,
+        *,
+        alpha: float,
+        beta: float,
+        object_step: float = 1.0,
+        probe_step: float = 1.0,
+    ) -> torch.Tensor:
+        if self.object.device.type == "cpu":
+            return pie_loop(self, order, alpha, beta, object_step, probe_step)
+        if self.weights is not None:
+            raise Unsuitable(
+                "a probe that varies from frame to frame is fitted on the CPU only; use --device cpu"
+            )
+        key = (len(order), alpha, beta, self.moved)
+        if key not in self._sweeps:
+            self._sweeps[key] = GroupSweep(self, len(order), alpha, beta)
+        return self._sweeps[key](order, object_step, probe_step)
+
+    def accelerate(self, friction: float, feedback: float) -> None:
+        if self._last is not None:
+            self._momentum.mul_(friction).add_(self.object).sub_(self._last)
+            self.object.add_(self._momentum, alpha=feedback)
+        self._last = self.object.clone()
+
+    def displacements(self) -> torch.Tensor:
+        found = []
+        for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
+            patch, probe = self.patches(frames), self.probes(frames)
+            wave = probe * patch[:, None]
+            change = (
+                self.from_detector(self.constrain(self.to_detector(wave, frames), frames)[0], frames) - wave
+            )
+            slopes = [probe * d[:, None] for d in _gradient(patch)]
+            found.append(_least_squares(slopes, change))
+        return torch.cat(found)
+
+    def move(self, pixels: torch.Tensor) -> None:
+        exact = self.corners.double() + self.fractions.double() + pixels.to(self.corners.device).double()
+        limit = [s - w for s, w in zip(self.operator.scan.shape, self.window, strict=True)]
+        exact = torch.minimum(exact.clamp(min=0), torch.tensor(limit, device=exact.device).double())
+        corners = exact.round().long()
+        self.corners.copy_(corners)
+        self.fractions.copy_(exact - corners)
+        self.moved = True
+
+    def settle_probe(self) -> None:
+        if self.weights is None:
+            if len(self.probe) > 1:
+                self.set_probe(orthogonalise(self.probe))
+            return
+        # the singular value decomposition of the frames' probes, weights times components
+        basis, small = torch.linalg.qr(self.probe.flatten(1).T)
+        own, power, mixing = torch.linalg.svd(self.weights @ small.T, full_matrices=False)
+        size = self.frames**0.5
+        self.weights.copy_(own * size)
+        self.probe.copy_(((power[:, None] * mixing) @ basis.T / size).view_as(self.probe))
+
+    def fit_flux(self) -> None:
+        ratio = torch.empty_like(self.flux)
+        for frames in torch.arange(self.frames, device=self.flux.device).split(_BLOCK):
+            waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
+            modulus = (waves.real**2 + waves.imag**2).sum(1).sqrt()
+            if self.valid is not None:
+                modulus = modulus * self.valid[frames]
+            overlap, size = (modulus * self.amplitude[frames]).sum((1, 2)), (modulus**2).sum((1, 2))
+            ratio[frames] = overlap / size.clamp(min=1e-30)
+        flux = self.flux * ratio**2
+        mean = flux.mean()
+        self.probe *= mean.sqrt()  # the mean flux belongs to the probe
+        self.amplitude *= (self.flux / (flux / mean).clamp(min=1e-6)).sqrt()[:, None, None]
+        self.flux = (flux / mean).clamp(min=1e-6)
+
+    def theta(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"probe.modes": self.probe}
+        if self.weights is not None:
+            found["probe.weights"] = self.weights
+        if bool((self.flux != 1).any()):
+            found["probe.flux"] = self.flux
+        return found
+
+    def positions(self) -> torch.Tensor:
+        """Where the frames are on the sample (frame, 2), in metres."""
+        scan = self.operator.scan
+        pixels = self.corners.double() + self.fractions.double()
+        return pixels * scan.pixel_size + torch.tensor(scan.origin, dtype=torch.float64, device=pixels.device)
+
+    def _vary(self, components: int) -> None:
+        """Begin with the same probe in every frame, and weak components that frames may take up."""
+        extra = higher_modes(self.probe[0], components)
+        self.probe = torch.cat([self.probe, extra])
+        self.weights = torch.zeros(
+            self.frames, 1 + components, dtype=self.probe.dtype, device=self.probe.device
+        )
+        self.weights[:, 0] = 1
+
+    # -- storage --------------------------------------------------------------------------------
+
+    def _arranged(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames as the transforms leave them: in the far field with zero frequency at [0, 0]."""
+        return torch.fft.ifftshift(frames, dim=(-2, -1)) if self.kernel is None else frames
+
+    def _blocks(self, *arrays: torch.Tensor | None) -> Any:
+        for start in range(0, self.frames, _BLOCK):
+            yield [None if a is None else a[start : start + _BLOCK] for a in arrays]
+
+
+def _gradient(patch: torch.Tensor) -> list[torch.Tensor]:
+    """Derivatives (frame, y, x) along y and x, in Fourier space."""
+    spectrum = torch.fft.fft2(patch)
+    return [torch.fft.ifft2(2j * torch.pi * f * spectrum) for f in frequencies(patch)]
+
+
+def _least_squares(slopes: list[torch.Tensor], change: torch.Tensor) -> torch.Tensor:
+    """The displacement (frame, 2) whose effect on the exit waves, Σ d·slope, is closest to ``change``."""
+    rows = [s.flatten(1) for s in slopes]
+    right = torch.stack([(r.conj() * change.flatten(1)).sum(1).real for r in rows], 1)
+    matrix = torch.stack([torch.stack([(a.conj() * b).sum(1).real for b in rows], 1) for a in rows], 1)
+    floor = 1e-3 * matrix.diagonal(dim1=1, dim2=2).mean() + 1e-30  # frames without structure stay put
+    return torch.linalg.solve(matrix + floor * torch.eye(2, dtype=matrix.dtype, device=matrix.device), right)

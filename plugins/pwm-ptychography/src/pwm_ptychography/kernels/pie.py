@@ -1,0 +1,192 @@
+"""Sequential ptychographic iteration (ePIE, rPIE and relatives) with native kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pwm_core.errors import Unsuitable
+
+from .fallback import LoopSweeper
+from .plan import Frames, PlanarObject, aligned, plan
+from .positions import patch_corners, per_position, same_modes, shifts, visits
+from .schedule import rounds
+from .sweeps import make_sweep
+from .threads import barrier_counter, run_threads
+
+EMPTY = aligned(16)  # in the place of arrays that are not used
+
+
+def sweeper(
+    amplitudes: Frames, corners: Any, obj: np.ndarray, probe: np.ndarray, **options: Any
+) -> Sweeper | LoopSweeper:
+    """A `Sweeper`, or a `LoopSweeper` for pattern shapes without native kernels."""
+    height, width = probe.shape[-2:]
+    native = height == width and plan(height) is not None
+    return (Sweeper if native else LoopSweeper)(amplitudes, corners, obj, probe, **options)
+
+
+class Sweeper:
+    """State of a sequential reconstruction: object, probe modes and data in the kernels' own order.
+
+    ``amplitudes``: sqrt of the counts, (n, n) for each position, zero frequency at [0, 0]; an array or any
+    sequence, whose frames are asked for one at a time.
+    ``corners`` (positions, 2): row and column of each patch, which must lie inside ``obj`` (height, width).
+    ``probe`` (modes, n, n); the number of modes stays.  Transforms are orthonormal, so that counts add up to
+    sum |probe * patch|^2.
+    ``mask`` (n, n) or (positions, n, n) is True at valid pixels.
+    ``fractions`` (positions, 2) shift the probe by parts of a pixel.
+    ``propagator`` (n, n) of modulus 1, zero frequency at [0, 0], makes it a near-field experiment with
+    amplitudes in real space: wave = IFFT(propagator * FFT(probe * patch)).  With fractions f as well the wave
+    is moved back by -f before it is propagated, from the patch's pixels to the detector's.
+
+    Memory: the amplitudes in float32, 4 n^2 bytes a position (once the data, if those are float32), and
+    besides 8 bytes a pixel of the object, 8 n^2 a mode of the probe (16 n^2 with fractions), 16 n a position
+    for fractions, and about 18 n^2 a mode in each thread (34 n^2 with fractions).
+    """
+
+    def __init__(
+        self,
+        amplitudes: Frames,
+        corners: Any,
+        obj: np.ndarray,
+        probe: np.ndarray,
+        *,
+        mask: np.ndarray | None = None,
+        fractions: np.ndarray | None = None,
+        propagator: np.ndarray | None = None,
+        width: int | None = None,
+    ) -> None:
+        self.modes, n = len(probe), probe.shape[-1]
+        found = plan(n, width)
+        if found is None:
+            raise Unsuitable(f"there are no native kernels for patterns of {n} x {n} pixels; use `sweeper`")
+        self.plan = found
+        self.near = propagator is not None
+        self.kernel = found.pack_spectrum(np.asarray(propagator) / found.size) if self.near else EMPTY
+        self.data = found.amplitudes(amplitudes, mask, self.near)
+        self.scale = np.ones(len(self.data), np.float32)
+        self.misfit = np.zeros(len(self.data))
+        self.object = PlanarObject(obj.shape)
+        self.set_object(obj)
+        self.corners = patch_corners(corners, len(self.data), self.object.shape, (n, n))
+        self._place(fractions)
+        self.set_probe(probe)
+
+    def _place(self, fractions: np.ndarray | None) -> None:
+        """Phase ramps of the fractions, and room for the probe with or without them."""
+        self.shifted = fractions is not None
+        self.ramps = self.plan.ramps(shifts(fractions, len(self.data))).reshape(-1) if self.shifted else EMPTY
+        self.probe = aligned(self.modes * 2 * self.plan.size)
+        self.spectrum = np.zeros_like(self.probe) if self.shifted else EMPTY
+        self._teams: dict[int, list[np.ndarray]] = {}
+
+    def sweep(
+        self,
+        order: Any,
+        object_step: float = 1.0,
+        alpha: float = 1.0,
+        probe_step: float = 1.0,
+        beta: float = 1.0,
+        relax: float = 1.0,
+        threads: int = 1,
+        block: int = 16,
+        background: Any = 0.0,
+    ) -> np.ndarray:
+        """One sweep over the positions in ``order``.
+
+        Returns the misfit sum (|wave| - amplitude)^2 of every position as last met, the same array each time.
+
+        With P_m, O_j from before the position and chi_m = relax * (projection of wave m on the data - wave m)
+
+            O_j += object_step sum_m conj(P_m) chi_m / ((1 - alpha) sum |P_m|^2 + alpha max sum |P_m|^2)
+            P_m += probe_step conj(O_j) chi_m / ((1 - beta) |O_j|^2 + beta max |O_j|^2)
+
+        alpha = beta = 1 is ePIE (doi:10.1016/j.ultramic.2009.05.012), less is rPIE
+        (doi:10.1364/OPTICA.4.000736).  A ``probe_step`` of 0 keeps the probe.  ``background`` (one number or
+        one a position) counts in the model: |wave| is sqrt(sum |wave_m|^2 + background).
+
+        With several threads, `schedule.rounds` deals the positions out: in each round every thread updates
+        the object at one position, and patches of one round do not overlap, so the object is updated exactly
+        as by one thread in the round-by-round order.  Each thread updates its own copy of the probe; copies
+        are averaged, weighted by positions seen, every ``block`` rounds.  Results are reproducible for a
+        given number of threads.
+        """
+        p, o, count = self.plan, self.object, len(self.data)
+        regularised = int(alpha != 1 or beta != 1)
+        run = make_sweep(p.n, p.width, int(self.modes > 1), regularised, int(self.near), int(self.shifted))
+        order, background = visits(order, count), per_position(background, count, "background")
+        team = self._team(threads)
+        table = order[:, None] if threads == 1 else rounds(order, self.corners, p.n, threads)
+        steps = tuple(map(float, (object_step, alpha, probe_step, beta, relax)))
+        team[0][:], team[1][:] = self.probe, self.spectrum
+        state = (o.flat_image, self.modes, tuple(team))
+        data = (self.data.reshape(-1), background, self.kernel)
+        counter = barrier_counter()
+
+        def work(t: int) -> None:
+            run(t, counter, table, block, *state, data, self.corners, self.ramps, steps, self.misfit)
+
+        run_threads(threads, work)
+        self.probe[:], self.spectrum[:] = team[0][0], team[1][0]
+        return self.misfit
+
+    def _team(self, threads: int) -> list[np.ndarray]:
+        """Probe, spectrum, increment, buffer and scratch memory, one row per thread."""
+        if threads not in self._teams:
+            p, modes = self.plan, self.modes
+            fields = len(self.probe), len(self.spectrum), len(self.spectrum)
+            sizes = (*fields, modes * p.tiles, modes * p.strip)
+            self._teams[threads] = [aligned(threads, size) for size in sizes]
+        return self._teams[threads]
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Object (height, width) and probe (modes, n, n), complex64 copies."""
+        return self.get_object(), self.get_probe()
+
+    def get_object(self) -> np.ndarray:
+        return self.object.get()
+
+    def set_object(self, obj: np.ndarray) -> None:
+        self.object.put(np.asarray(obj))
+
+    def object_parts(self) -> np.ndarray:
+        """Float32 view (height, 2, width) of the real and imaginary parts of the object.
+
+        What is written to it is what the next sweep starts from; it stays valid as long as the sweeper."""
+        return self.object.image
+
+    def get_probe(self) -> np.ndarray:
+        if not self.shifted:
+            return self.plan.unpack(self.probe.reshape(self.modes, -1))
+        spectra = self.plan.unpack_spectrum(self.spectrum.reshape(self.modes, -1))
+        return np.fft.ifft2(spectra).astype(np.complex64)
+
+    def set_probe(self, probe: np.ndarray) -> None:
+        """Put other modes, as many, in the place of the present ones."""
+        probe = same_modes(probe, (self.modes, self.plan.n, self.plan.n))
+        self.probe[:] = self.plan.pack(probe).reshape(-1)
+        if self.shifted:
+            self.spectrum[:] = self.plan.pack_spectrum(np.fft.fft2(probe)).reshape(-1)
+
+    def set_fractions(self, fractions: np.ndarray | None, corners: Any = None) -> None:
+        """Move the positions: new fractions of a pixel (positions, 2), or None, and new corners if given."""
+        n = self.plan.n
+        if corners is not None:
+            self.corners = patch_corners(corners, len(self.data), self.object.shape, (n, n))
+        if self.shifted and fractions is not None:
+            self.ramps = self.plan.ramps(shifts(fractions, len(self.data))).reshape(-1)
+        else:
+            probe = self.get_probe()
+            self._place(fractions)
+            self.set_probe(probe)
+
+    def set_scale(self, scale: Any) -> None:
+        """Compare with data divided by ``scale`` (one number or one a position), the relative flux.
+
+        The stored amplitudes are multiplied by 1 / sqrt(scale) (in place of an earlier scale), so that
+        misfits and a background are in the scaled counts too."""
+        scale = per_position(scale, len(self.data), "scale")
+        self.data *= np.sqrt(self.scale / scale)[:, None]
+        self.scale = scale

@@ -1,0 +1,237 @@
+"""Compiled loops over positions, specialised by size and features and cached on disk by numba.
+
+Where they are cached: beside this file, or, if that folder cannot be written, in the user's cache folder; the
+environment variable NUMBA_CACHE_DIR overrides both.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .elements import TINY
+from .gather import gather, mixed_wave, overlap
+from .layout import Layout
+from .lowering import compiled
+from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
+from .steps import constrain, exit_wave, peak, update
+from .threads import wait
+
+# numba notices changes of this file only: the generators' sources enter the cache key as a closure constant
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+SOURCES = int(sha256(b"".join(p.read_bytes() for p in _FILES)).hexdigest()[:15], 16)
+f32: Any = np.float32
+
+
+@lru_cache(None)
+def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shifted: int) -> Any:
+    """The sequential sweep of one thread of a team for one combination of features; see `pie.Sweeper.sweep`.
+
+    ``rounds`` (rounds, threads) are positions, -1 for none; ``image`` is (object, plane, pitch); the arrays
+    of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
+    relaxation."""
+    size, version = n * n, SOURCES
+
+    @compiled
+    def sweep(thread, counter, rounds, block, image, modes, team, data, corners, ramps, steps, misfit):
+        _ = version
+        obj, plane, pitch = image
+        probes, spectra, increments, buffers, scratches = team
+        amplitudes, background, kernel = data
+        a, alpha, b, beta, relax = steps
+        threads = len(probes)
+        probe, spectrum, increment = probes[thread], spectra[thread], increments[thread]
+        work = (buffers[thread], scratches[thread])
+        bright = peak(n, width, probe, modes)
+        for r in range(len(rounds)):
+            j = rounds[r, thread]
+            if j >= 0:
+                patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
+                ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
+                if shifted:
+                    shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                    bright = peak(n, width, probe, modes)
+                top = exit_wave(n, width, patch, probe, modes, work)
+                if near:
+                    misfit[j] = constrain_near(
+                        n, width, 0, shifted, measured, f32(relax), background[j], kernel, ramp, modes, work
+                    )
+                else:
+                    light = f32(background[j] * size)
+                    misfit[j] = size * constrain(
+                        n, width, many, 0, measured, f32(relax), light, work[0], modes
+                    )
+                pair = (step_of(a, alpha, bright, regularised), step_of(b, beta, top, regularised))
+                bright = update(
+                    n, width, many, regularised, shifted, patch, probe, modes, increment, work, pair
+                )
+                if shifted and b != 0:
+                    unshift_increment(n, width, increment, modes, ramp, work, spectrum)
+            if threads > 1:
+                wait(counter, threads)
+                if (r + 1) % block == 0 or r + 1 == len(rounds):
+                    merge(spectra if shifted else probes, rounds, r // block * block, r + 1, thread)
+                    wait(counter, threads)
+                    bright = peak(n, width, probe, modes)
+
+    return sweep
+
+
+@compiled
+def step_of(step, slope, peak, regularised):
+    """(step, slope, floor) of `steps.update` for the greatest intensity ``peak``."""
+    peak = max(peak, f32(TINY))
+    if regularised:
+        return f32(step), f32(1 - slope), f32(slope * peak + TINY)
+    return f32(step / peak), f32(0), f32(1)
+
+
+@compiled
+def merge(copies, rounds, begin, end, thread):
+    """Replace this thread's share of every copy by the mean, weighted with the number of positions each has
+    seen."""
+    threads, length = copies.shape
+    weights = np.zeros(threads, np.float32)
+    for t in range(threads):
+        for r in range(begin, end):
+            weights[t] += rounds[r, t] >= 0
+    weights /= weights.sum()
+    for i in range(length * thread // threads, length * (thread + 1) // threads):
+        mean = f32(0)
+        for t in range(threads):
+            mean += weights[t] * copies[t, i]
+        for t in range(threads):
+            copies[t, i] = mean
+
+
+@lru_cache(None)
+def make_gather(
+    *,
+    n: int,
+    width: int,
+    many: int,
+    poisson: int,
+    near: int,
+    shifted: int,
+    stateful: int,
+    weights: int,
+    track: int,
+) -> Any:
+    """Sums over positions ``start .. stop`` at fixed object and probe; see `batch.gather_all`.
+
+    ``sums`` are those of the object (with their pitch), of the probe, and of the probe's weights."""
+    size, tiles, version = n * n, Layout(n, width).tiles, SOURCES
+
+    @compiled
+    def gather_positions(
+        image, modes, spectrum, data, corners, ramps, span, state, coefficients, spaces, sums, moves, misfit
+    ):
+        _ = version
+        obj, plane, pitch = image
+        amplitudes, background, kernel = data
+        relax, entry, keep, mix, replace = coefficients
+        probe, increment, work = spaces
+        object_sums, sums_pitch, probe_sums, probe_weights = sums
+        for j in range(span[0], span[1]):
+            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
+            object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
+            ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
+            if shifted:
+                shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                increment[:] = 0
+            if stateful:
+                for m in range(modes):
+                    field, tile = m * 2 * size, m * tiles
+                    wave = (state, j * modes * 2 * size + field)
+                    mixed_wave(n, width, patch, (probe, field), wave, f32(entry), ((work[0], tile), work[1]))
+            else:
+                exit_wave(n, width, patch, probe, modes, work)
+            if near:
+                misfit[j] = constrain_near(
+                    n, width, poisson, shifted, measured, f32(relax), background[j], kernel, ramp, modes, work
+                )
+            else:
+                light = f32(background[j] * size)
+                misfit[j] = size * constrain(
+                    n, width, many, poisson, measured, f32(relax), light, work[0], modes
+                )
+            projection = (f32(keep), f32(mix), f32(replace))
+            for m in range(modes):
+                field, tile = m * 2 * size, m * tiles
+                targets = (object_patch, (increment if shifted else probe_sums, field), probe_weights)
+                wave = (state, j * modes * 2 * size + field)
+                part, own, lead, move = (
+                    (probe, field),
+                    ((work[0], tile), work[1]),
+                    f32(m == 0),
+                    (moves, j * 5),
+                )
+                gather(
+                    n,
+                    width,
+                    stateful,
+                    weights,
+                    track,
+                    patch,
+                    part,
+                    wave,
+                    projection,
+                    own,
+                    targets,
+                    lead,
+                    move,
+                )
+            if shifted:
+                unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
+
+    return gather_positions
+
+
+@lru_cache(None)
+def make_overlap(n: int, width: int, shifted: int) -> Any:
+    """The sums of `make_gather` for given exit waves."""
+    size, version = n * n, SOURCES
+
+    @compiled
+    def overlap_positions(image, modes, spectrum, corners, ramps, span, state, spaces, sums):
+        _ = version
+        obj, plane, pitch = image
+        probe, increment, work = spaces
+        object_sums, sums_pitch, probe_sums, probe_weights = sums
+        for j in range(span[0], span[1]):
+            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
+            object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
+            ramp = (ramps, j * 4 * n)
+            if shifted:
+                shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                increment[:] = 0
+            for m in range(modes):
+                field = m * 2 * size
+                targets = (object_patch, (increment if shifted else probe_sums, field), probe_weights)
+                wave = (state, j * modes * 2 * size + field)
+                overlap(n, width, patch, (probe, field), wave, targets, f32(m == 0))
+            if shifted:
+                unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
+
+    return overlap_positions
+
+
+@lru_cache(None)
+def make_transform(n: int, width: int, inverse: int) -> Any:
+    """Transforms of ``count`` fields between strip order and spectrum order."""
+    length, version = 2 * n * n, SOURCES
+
+    @compiled
+    def transform(source, target, count, work):
+        _ = version
+        for k in range(count):
+            if inverse:
+                from_spectrum(n, width, (source, k * length), work, (target, k * length))
+            else:
+                to_spectrum(n, width, (source, k * length), work, (target, k * length))
+
+    return transform

@@ -1,0 +1,112 @@
+"""The compiled engine against the torch one, which is tested against the physics."""
+
+import numpy as np
+import pytest
+import torch
+from pwm_ptychography.engine import TorchEngine, make_engine
+from pwm_ptychography.engine.groups import GroupSweep
+from pwm_ptychography.engine.planar import PlanarEngine
+from pwm_ptychography.modality import Ptychography
+
+STEPS = {"object_step": 0.9, "probe_step": 0.5}
+
+
+def problem(window=32, side=5, mask=None, coherent=True, **simulate):
+    modality = Ptychography.small().replace(
+        window=window, side=side, detector_pixel=9600 / window, **simulate
+    )
+    theta = {"probe.coherence": -10.0 if coherent else 0.0}
+    given, truth = modality.simulate("chart", theta=theta)
+    start = (0.8 * truth.x + 0.2).astype(np.complex64)  # no wave at the detector nearly vanishes
+    return given.replace(initial=start, mask=mask), truth
+
+
+def relative(a, b):
+    return float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b))
+
+
+@pytest.mark.parametrize("coherent", [True, False], ids=["one mode", "modes"])
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.3, 0.7)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_sweep_equals_the_torch_engines(coherent, alpha, beta, masked):
+    mask = np.random.default_rng(2).random((32, 32)) > 0.1 if masked else None
+    given, _ = problem(mask=mask, coherent=coherent)
+    fast, plain = make_engine(given), TorchEngine(given)
+    assert isinstance(fast, PlanarEngine)
+    assert len(fast.probe) == len(plain.probe)
+    assert fast.power == pytest.approx(plain.power, rel=1e-5)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(fast.frames))
+    misfits = [float(e.pie_sweep(order, alpha=alpha, beta=beta, **STEPS)) for e in (fast, plain)]
+    assert misfits[0] == pytest.approx(misfits[1], rel=1e-3)
+    assert relative(fast.object, plain.object) < 1e-3
+    assert relative(fast.probe, plain.probe) < 1e-3
+
+
+def test_momentum_equals_the_torch_engines():
+    given, _ = problem()
+    engines = make_engine(given), TorchEngine(given)
+    for engine in engines:
+        for _ in range(3):
+            engine.pie_sweep(torch.arange(engine.frames), alpha=1.0, beta=1.0, **STEPS)
+            engine.accelerate(0.8, 0.5)
+    assert relative(engines[0].object, engines[1].object) < 3e-3
+
+
+def test_displacements_point_back_to_the_true_positions():
+    given, truth = problem(photons=1e7)
+    given = given.replace(initial=truth.x)
+    for engine in (make_engine(given), TorchEngine(given)):
+        start = engine.positions().clone()
+        wrong = 0.3 * torch.from_numpy(np.random.default_rng(1).standard_normal((engine.frames, 2)))
+        engine.move(wrong)
+        pixel = given.pixel_size[0]
+        np.testing.assert_allclose(engine.positions() / pixel, start / pixel + wrong, atol=1e-4)
+        for _ in range(12):
+            engine.move(1.5 * engine.displacements().double())
+        left = (engine.positions() - start) / pixel
+        assert float(left.pow(2).mean().sqrt()) < 0.15 * float(wrong.pow(2).mean().sqrt())
+
+
+def test_the_probe_can_be_put_in():
+    given, _ = problem(coherent=False)
+    for engine in (make_engine(given), TorchEngine(given)):
+        modes = engine.probe.flip(0)
+        engine.set_probe(modes)
+        torch.testing.assert_close(engine.probe, modes, rtol=1e-4, atol=1e-3)
+
+
+def test_other_windows_and_precisions_are_served_by_torch():
+    assert isinstance(make_engine(problem(window=30)[0]), TorchEngine)
+    assert isinstance(make_engine(problem()[0].replace(dtype="complex128")), TorchEngine)
+
+
+def test_groups_of_one_frame_are_the_sequential_sweep():
+    given, _ = problem()
+    grouped, sequential = TorchEngine(given), TorchEngine(given)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(sequential.frames))
+    sequential.pie_sweep(order, alpha=0.7, beta=1.0, **STEPS)
+    GroupSweep(grouped, len(order), 0.7, 1.0, groups=len(order))(order, *STEPS.values())
+    assert relative(grouped.object, sequential.object) < 1e-3
+    assert relative(grouped.probe, sequential.probe) < 1e-3
+
+
+def test_groups_converge_like_single_frames():
+    given, _ = problem()
+    flat = given.replace(initial=np.ones(given.shape, np.complex64))
+    grouped, sequential = TorchEngine(flat), TorchEngine(flat)
+    sweep = GroupSweep(grouped, grouped.frames, 1.0, 1.0, groups=5)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        order = torch.from_numpy(rng.permutation(grouped.frames))
+        losses = (
+            sweep(order, 0.9, 0.3),
+            sequential.pie_sweep(order, alpha=1.0, beta=1.0, object_step=0.9, probe_step=0.3),
+        )
+    assert float(losses[0]) < 1.3 * float(losses[1])
+
+
+def test_memory_stays_within_a_multiple_of_the_data():
+    """Amplitudes are kept once in single precision, whatever the file's integers are."""
+    given, _ = problem(window=64, side=12)
+    engine = make_engine(given)
+    assert engine.sweeper.data.nbytes == given.y.size * 4
