@@ -38,12 +38,14 @@ class _PIE(Reconstructor):
         low=1,
         doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
     )
-    positions: bool = param(False, doc="refine the scan positions")
+    positions: bool = param(False, doc="refine the scan positions (with stabilised amplitudes)")
     positions_start: int = param(10, low=1, doc="sweep from which positions are refined")
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
-        engine = make_engine(problem, self.modes, components=self.components, flux=self.flux)
+        engine = make_engine(
+            problem, self.modes, components=self.components, flux=self.flux, stabilised=self.positions
+        )
         refinement = Refinement(engine) if self.positions else None
         for sweep in range(self.iterations):
             order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)

@@ -11,30 +11,49 @@ from pwm_ptychography.engine import Engine
 class Refinement:
     """Moves the frames by their least-squares displacement, with momentum.
 
-    The displacement of a frame is the one whose effect on its exit wave comes closest to the change
-    that the measured modulus asks for (Odstrčil et al. 2018, doi:10.1364/OE.26.003108). Steps are
-    limited to ten median absolute deviations and half a pixel; the mean displacement, which only
-    shifts the object, is taken off.
+    The errors of the given positions are taken to be independent of one another: their variance,
+    estimated from the corrections, is the prior that holds frames of little structure and the smooth
+    distortion that object and positions could share. The mean displacement, which only shifts the
+    object, is taken off.
     """
 
-    gain = 2.0  # a single least-squares step sees about a quarter of the error
+    gain = 2.0  # half of the change that a displacement makes is phase, which the data leave free
     friction = 0.6
-    limit = 0.5  # pixels
+    limit = 0.5  # pixels a step
+    free_steps = 5  # first steps, under a weak prior: the corrections do not tell their spread yet
+    weak = 0.01
+    smallest = 0.05  # pixels, of the prior's standard deviation
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.velocity = torch.zeros(engine.frames, 2, dtype=torch.float64)
+        self.correction = torch.zeros(engine.frames, 2, dtype=torch.float64)
+        self.steps = 0
 
     def step(self) -> None:
         """One step of all positions."""
-        found = self.gain * self.engine.displacements().double().cpu()
-        found -= found.mean(0)
-        typical = found.abs().median()
-        found = found.clamp(-10 * typical, 10 * typical)
-        self.velocity = (self.friction * self.velocity + (1 - self.friction) * found).clamp(
-            -self.limit, self.limit
-        )
+        found = self.gain * self._displacements()
+        bound = 10 * float(found.abs().median())
+        found = found.clamp(-bound, bound)
+        velocity = self.friction * self.velocity + (1 - self.friction) * found
+        self.velocity = velocity.clamp(-self.limit, self.limit)
         self.engine.move(self.velocity)
+        self.correction += self.velocity
+        self.steps += 1
+
+    def _displacements(self) -> torch.Tensor:
+        """Least-squares displacements (frame, 2) under the prior, in pixels."""
+        right, matrix = (e.double().cpu() for e in self.engine.position_equations())
+        weight = self.weak if self.steps < self.free_steps else self._precision()
+        right = right - weight * self.correction
+        found = torch.linalg.solve(matrix + weight * torch.eye(2, dtype=torch.float64), right)
+        return found - found.mean(0)
+
+    def _precision(self) -> float:
+        """1/(4σ²): an amplitude has the variance 1/4; σ is a robust estimate from the corrections."""
+        centred = self.correction - self.correction.median(0).values
+        sigma = max(self.smallest, 1.4826 * float(centred.abs().median()))
+        return 1 / (4 * sigma**2)
 
     def theta(self) -> dict[str, Any]:
         """The refined positions as parameters of the operator, in which drift and jitter are contained."""

@@ -13,14 +13,20 @@ __all__ = ["Engine", "TorchEngine", "make_engine", "orthogonalise"]
 
 
 def make_engine(
-    problem: Problem, modes: int | None = None, *, components: int = 0, flux: bool = False
+    problem: Problem,
+    modes: int | None = None,
+    *,
+    components: int = 0,
+    flux: bool = False,
+    stabilised: bool = False,
 ) -> Engine:
     """The fastest engine for the problem's window, precision and device.
 
     Compiled kernels serve square windows of the native sizes (64, 128, 256 and their like) in single
     precision on a CPU; torch serves the rest. ``modes`` is the number of incoherent modes of the probe,
     by default as many as the assumed illumination has. A probe that varies from frame to frame
-    (``components``) and frames of unequal incident intensity (``flux``) are torch's too.
+    (``components``) and frames of unequal incident intensity (``flux``) are torch's too. ``stabilised``
+    amplitudes are unbiased where a detector element holds less than a few quanta.
     """
     height, width = diffraction_of(problem).scan.window
     plain = not components and not flux and problem.device == "cpu" and problem.dtype == "complex64"
@@ -30,5 +36,5 @@ def make_engine(
         if plan(height) is not None:
             from .planar import PlanarEngine
 
-            return PlanarEngine(problem, modes)
-    return TorchEngine(problem, modes, components)
+            return PlanarEngine(problem, modes, stabilised)
+    return TorchEngine(problem, modes, components, stabilised)

@@ -48,8 +48,12 @@ class Engine(Protocol):
         momentum of mPIE (Maiden, Johnson & Li 2017).
         """
 
-    def displacements(self) -> torch.Tensor:
-        """How far each frame should move (frame, 2), in pixels: the least-squares step of its position."""
+    def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right side (frame, 2) and matrix (frame, 2, 2) of each frame's displacement, in pixels.
+
+        The displacement is the one whose effect on the exit wave comes closest to the change that the
+        measured modulus asks for (Odstrčil et al. 2018, doi:10.1364/OE.26.003108).
+        """
         ...
 
     def move(self, pixels: torch.Tensor) -> None:

@@ -34,7 +34,7 @@ def pie_loop(
         exit_wave = probe * patch
         transfer = _transfer(engine, j)
         wave = _forward(exit_wave, transfer)
-        modulus = np.sqrt((wave.real**2 + wave.imag**2).sum(0))
+        modulus = np.sqrt((wave.real**2 + wave.imag**2).sum(0) + engine.offset)
         misfit = amplitude[j] - modulus
         factor = amplitude[j] / np.maximum(modulus, tiny)
         if valid is not None:

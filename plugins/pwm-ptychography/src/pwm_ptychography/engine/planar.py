@@ -13,7 +13,7 @@ from ..kernels.batch import gather_all
 from ..kernels.pie import Sweeper
 from ..operator import Diffraction, diffraction_of
 from .modes import orthogonalise
-from .setup import near_field_kernel, quanta, start_modes, start_positions
+from .setup import amplitudes, model_offset, near_field_kernel, start_modes, start_positions
 
 _WORTH_THREADS = 128  # windows from which a second thread pays in a sequential sweep
 
@@ -21,7 +21,7 @@ _WORTH_THREADS = 128  # windows from which a second thread pays in a sequential 
 class PlanarEngine:
     """See :class:`~pwm_ptychography.engine.interface.Engine`."""
 
-    def __init__(self, problem: Problem, modes: int | None = None) -> None:
+    def __init__(self, problem: Problem, modes: int | None = None, stabilised: bool = False) -> None:
         self.operator = operator = diffraction_of(problem)
         start = problem.start
         corners, fractions = start_positions(operator)
@@ -31,7 +31,7 @@ class PlanarEngine:
         moved = bool((fractions.abs() > 1e-3).any())
         mask = None if problem.mask is None else np.asarray(problem.mask)
         self.sweeper = Sweeper(
-            _Amplitudes(problem, operator, far),
+            _Amplitudes(problem, operator, far, stabilised),
             corners.numpy(),
             start.numpy(),
             start_modes(operator, start, modes).numpy(),
@@ -39,6 +39,7 @@ class PlanarEngine:
             fractions=fractions.numpy() if moved else None,
             propagator=None if kernel is None else kernel.numpy(),
         )
+        self.offset = model_offset(operator, stabilised)
         self.frames = len(corners)
         self.power = _power(problem, operator)
         self.threads = torch.get_num_threads()
@@ -76,6 +77,7 @@ class PlanarEngine:
             alpha=alpha,
             probe_step=probe_step,
             beta=beta,
+            background=self.offset,
             threads=threads,
         )
         return float(misfit.sum())
@@ -89,9 +91,11 @@ class PlanarEngine:
             parts += np.float32(feedback) * momentum
         self._last = parts.copy()
 
-    def displacements(self) -> torch.Tensor:
-        sums = gather_all(self.sweeper, track=True, threads=self.threads)
-        return torch.from_numpy(sums.displacements(damping=1e-3))
+    def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        sums = gather_all(self.sweeper, track=True, background=self.offset, threads=self.threads)
+        assert sums.moves is not None
+        moves = torch.from_numpy(sums.moves)
+        return moves[:, :2], moves[:, [2, 4, 4, 3]].view(-1, 2, 2)
 
     def move(self, pixels: torch.Tensor) -> None:
         scan = self.operator.scan
@@ -112,8 +116,8 @@ class PlanarEngine:
 class _Amplitudes:
     """√quanta of one frame at a time, as the kernels want them, so that the data are never copied whole."""
 
-    def __init__(self, problem: Problem, operator: Diffraction, far: bool) -> None:
-        self.problem, self.operator, self.far = problem, operator, far
+    def __init__(self, problem: Problem, operator: Diffraction, far: bool, stabilised: bool) -> None:
+        self.problem, self.operator, self.far, self.stabilised = problem, operator, far, stabilised
         self.shape = np.shape(problem.y)
 
     def __len__(self) -> int:
@@ -121,16 +125,15 @@ class _Amplitudes:
 
     def __getitem__(self, frame: int) -> np.ndarray:
         counts = torch.from_numpy(np.asarray(self.problem.y[frame], dtype=np.float32))
-        amplitude = quanta(self.problem, counts, self.operator).sqrt().numpy()
+        amplitude = amplitudes(counts, self.operator, self.stabilised).numpy()
         return np.fft.ifftshift(amplitude) if self.far else amplitude
 
 
 def _power(problem: Problem, operator: Diffraction) -> float:
+    """All valid quanta."""
     total = 0.0
     mask = None if problem.mask is None else np.broadcast_to(problem.mask, np.shape(problem.y))
     for j in range(len(problem.y)):
-        counts = quanta(
-            problem, torch.from_numpy(np.asarray(problem.y[j], dtype=np.float64)), operator
-        ).numpy()
+        counts = np.maximum(np.asarray(problem.y[j], dtype=np.float64), 0)
         total += float(counts.sum() if mask is None else counts[mask[j]].sum())
-    return total
+    return total / operator.detector.gain

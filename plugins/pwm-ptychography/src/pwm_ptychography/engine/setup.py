@@ -1,11 +1,10 @@
-"""Where an engine starts from: the assumed illumination, the patches, and the counts in quanta."""
+"""Where an engine starts from: the assumed illumination, the patches, and the measured amplitudes."""
 
 from __future__ import annotations
 
 import torch
 
 from pwm_core.errors import Unsuitable
-from pwm_core.problem import Problem
 
 from ..operator import Diffraction
 from .modes import orthogonalise
@@ -40,9 +39,19 @@ def near_field_kernel(operator: Diffraction, like: torch.Tensor) -> torch.Tensor
     return propagate.transfer(operator.scan.window, distance).to(like.dtype)
 
 
-def quanta(problem: Problem, frames: torch.Tensor, operator: Diffraction) -> torch.Tensor:
-    """Measured frames as detected quanta of the wave, background taken off."""
-    return (frames / operator.detector.gain - operator.detector.background).clamp(min=0)
+def amplitudes(counts: torch.Tensor, operator: Diffraction, stabilised: bool) -> torch.Tensor:
+    """Measured amplitudes, √quanta; ``stabilised`` ones are (√y + √(y+1))/2.
+
+    Their mean is close to √(mean + 1/4) down to no quanta at all (Freeman & Tukey 1950,
+    doi:10.1214/aoms/1177729756), where √y alone is biased.
+    """
+    y = (counts / operator.detector.gain).clamp(min=0)
+    return (y.sqrt() + (y + 1).sqrt()) / 2 if stabilised else y.sqrt_()
+
+
+def model_offset(operator: Diffraction, stabilised: bool) -> float:
+    """What is added to |Ψ|² before the root is compared with the amplitudes, in quanta."""
+    return operator.detector.background + (0.25 if stabilised else 0.0)
 
 
 def higher_modes(first: torch.Tensor, count: int) -> torch.Tensor:

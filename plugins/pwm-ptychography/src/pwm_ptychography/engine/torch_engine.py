@@ -14,7 +14,7 @@ from ..operator import diffraction_of
 from .groups import GroupSweep
 from .loop import pie_loop
 from .modes import orthogonalise
-from .setup import higher_modes, near_field_kernel, quanta, start_modes, start_positions
+from .setup import amplitudes, higher_modes, model_offset, near_field_kernel, start_modes, start_positions
 
 _BLOCK = 256  # frames worked on at a time where all are needed
 
@@ -32,7 +32,9 @@ class TorchEngine:
     waves (orthogonal probe relaxation, Odstrčil et al. 2016, doi:10.1364/OE.24.008360).
     """
 
-    def __init__(self, problem: Problem, modes: int | None = None, components: int = 0) -> None:
+    def __init__(
+        self, problem: Problem, modes: int | None = None, components: int = 0, stabilised: bool = False
+    ) -> None:
         self.operator = operator = diffraction_of(problem)
         self.object = problem.start
         self.window = operator.scan.window
@@ -46,8 +48,8 @@ class TorchEngine:
         self.corners = self.corners.to(self.object.device)
         self.fractions = self.fractions.to(self.object.device, self.object.real.dtype)
         self.moved = bool((self.fractions.abs() > 1e-3).any())
-        counts = quanta(problem, problem.data, operator)
-        self.amplitude = self._arranged(counts.sqrt_())
+        self.offset = model_offset(operator, stabilised)
+        self.amplitude = self._arranged(amplitudes(problem.data, operator, stabilised))
         self.valid = None
         if problem.mask is not None:
             mask = torch.as_tensor(problem.mask, device=problem.device).expand(problem.y.shape)
@@ -103,7 +105,7 @@ class TorchEngine:
         Also returns Σ (|Ψ| − √I)² over the valid elements, as a 0-d tensor.
         """
         measured = self.amplitude[frames]
-        modulus = (waves.real**2 + waves.imag**2).sum(1).sqrt()
+        modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset).sqrt()
         factor = measured / modulus.clamp(min=torch.finfo(modulus.dtype).tiny ** 0.5)
         misfit = (modulus - measured) ** 2
         if self.valid is not None:
@@ -142,17 +144,20 @@ class TorchEngine:
             self.object.add_(self._momentum, alpha=feedback)
         self._last = self.object.clone()
 
-    def displacements(self) -> torch.Tensor:
-        found = []
+    def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rights, matrices = [], []
         for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
             patch, probe = self.patches(frames), self.probes(frames)
             wave = probe * patch[:, None]
             change = (
                 self.from_detector(self.constrain(self.to_detector(wave, frames), frames)[0], frames) - wave
             )
-            slopes = [probe * d[:, None] for d in _gradient(patch)]
-            found.append(_least_squares(slopes, change))
-        return torch.cat(found)
+            slopes = [(probe * d[:, None]).flatten(1) for d in _gradient(patch)]
+            flat = change.flatten(1)
+            rights.append(torch.stack([(s.conj() * flat).sum(1).real for s in slopes], 1))
+            rows = [torch.stack([(a.conj() * b).sum(1).real for b in slopes], 1) for a in slopes]
+            matrices.append(torch.stack(rows, 1))
+        return torch.cat(rights), torch.cat(matrices)
 
     def move(self, pixels: torch.Tensor) -> None:
         exact = self.corners.double() + self.fractions.double() + pixels.to(self.corners.device).double()
@@ -179,7 +184,7 @@ class TorchEngine:
         ratio = torch.empty_like(self.flux)
         for frames in torch.arange(self.frames, device=self.flux.device).split(_BLOCK):
             waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
-            modulus = (waves.real**2 + waves.imag**2).sum(1).sqrt()
+            modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset).sqrt()
             if self.valid is not None:
                 modulus = modulus * self.valid[frames]
             overlap, size = (modulus * self.amplitude[frames]).sum((1, 2)), (modulus**2).sum((1, 2))
@@ -228,12 +233,3 @@ def _gradient(patch: torch.Tensor) -> list[torch.Tensor]:
     """Derivatives (frame, y, x) along y and x, in Fourier space."""
     spectrum = torch.fft.fft2(patch)
     return [torch.fft.ifft2(2j * torch.pi * f * spectrum) for f in frequencies(patch)]
-
-
-def _least_squares(slopes: list[torch.Tensor], change: torch.Tensor) -> torch.Tensor:
-    """The displacement (frame, 2) whose effect on the exit waves, Σ d·slope, is closest to ``change``."""
-    rows = [s.flatten(1) for s in slopes]
-    right = torch.stack([(r.conj() * change.flatten(1)).sum(1).real for r in rows], 1)
-    matrix = torch.stack([torch.stack([(a.conj() * b).sum(1).real for b in rows], 1) for a in rows], 1)
-    floor = 1e-3 * matrix.diagonal(dim1=1, dim2=2).mean() + 1e-30  # frames without structure stay put
-    return torch.linalg.solve(matrix + floor * torch.eye(2, dtype=matrix.dtype, device=matrix.device), right)

@@ -14,7 +14,18 @@ from .vector import Emit, Int, Pointer
 
 # Any, because intrinsics are called with other arguments than numba's typing of the decorator lets them take
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
-compiled: Any = njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+_compile: Any = njit(nogil=True, error_model="numpy", boundscheck=False)
+_compile_cached: Any = njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function compiled by numba when first called, and cached on disk if there is any place for it."""
+    try:
+        return _compile_cached(function)
+    except RuntimeError as error:  # neither the package's folder nor the user's can be written
+        if "no locator" not in str(error):
+            raise
+        return _compile(function)
 
 
 def lower(

@@ -8,7 +8,6 @@ import numpy as np
 
 from pwm_core.errors import Unsuitable
 
-from .fallback import LoopSweeper
 from .plan import Frames, PlanarObject, aligned, plan
 from .positions import patch_corners, per_position, same_modes, shifts, visits
 from .schedule import rounds
@@ -16,15 +15,6 @@ from .sweeps import make_sweep
 from .threads import barrier_counter, run_threads
 
 EMPTY = aligned(16)  # in the place of arrays that are not used
-
-
-def sweeper(
-    amplitudes: Frames, corners: Any, obj: np.ndarray, probe: np.ndarray, **options: Any
-) -> Sweeper | LoopSweeper:
-    """A `Sweeper`, or a `LoopSweeper` for pattern shapes without native kernels."""
-    height, width = probe.shape[-2:]
-    native = height == width and plan(height) is not None
-    return (Sweeper if native else LoopSweeper)(amplitudes, corners, obj, probe, **options)
 
 
 class Sweeper:

@@ -1,7 +1,7 @@
 """Compiled loops over positions, specialised by size and features and cached on disk by numba.
 
-Where they are cached: beside this file, or, if that folder cannot be written, in the user's cache folder; the
-environment variable NUMBA_CACHE_DIR overrides both.
+Cached where: beside this file or, if that folder cannot be written, in the user's cache folder, or nowhere;
+the environment variable NUMBA_CACHE_DIR overrides both.
 """
 
 from __future__ import annotations
