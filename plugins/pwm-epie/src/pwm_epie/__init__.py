@@ -18,6 +18,7 @@ def pwm_cards() -> list[Card]:
             gpu=True,
             licence="BSD-3-Clause",
             cite="10.1016/j.ultramic.2009.05.012",
+            variant="the probe's step is larger in the first sweeps; warmup=0 gives constant steps",
         ),
         Card(
             "rpie",
@@ -28,5 +29,6 @@ def pwm_cards() -> list[Card]:
             gpu=True,
             licence="BSD-3-Clause",
             cite="10.1364/OPTICA.4.000736",
+            variant="momentum and falling steps; momentum=0, anneal=none, warmup=0 give plain rPIE",
         ),
     ]
