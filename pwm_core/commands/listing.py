@@ -23,7 +23,7 @@ def list_methods(modality: str | None, as_json: bool) -> int:
         }
         for e in _ambiguous_qualified(sorted(entries, key=lambda e: (e.card.name, e.package)))
     ]
-    return _show(rows, as_json, found, "no method is installed; try: pip install pwm-epie")
+    return _show(rows, as_json, found, "no method is installed; methods come in packages called pwm-NAME")
 
 
 def list_modalities(as_json: bool) -> int:
@@ -39,7 +39,9 @@ def list_modalities(as_json: bool) -> int:
         }
         for e in _ambiguous_qualified(found.of("modality"))
     ]
-    return _show(rows, as_json, found, "no modality is installed; try: pip install pwm-ptychography")
+    return _show(
+        rows, as_json, found, "no modality is installed; modalities come in packages called pwm-NAME"
+    )
 
 
 def list_calibrators(as_json: bool) -> int:

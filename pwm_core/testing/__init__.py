@@ -1,4 +1,4 @@
-"""The conformance kit for plugin authors: ``checks_for("epie")`` in a test, ``pwm check epie`` in a shell."""
+"""The conformance kit: ``checks_for("mymethod")`` in a test, ``pwm check mymethod`` in a shell."""
 
 from .kit import check_entry, check_method, check_modality, check_operator, checks_for
 from .report import CheckFailed, Outcome, Report

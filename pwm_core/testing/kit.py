@@ -116,7 +116,7 @@ def check_operator(
 
 
 def checks_for(name: str, *, expect: Mapping[str, str] | None = None) -> Callable[[Check], None]:
-    """A ready pytest function, one test a check: ``test_epie = checks_for("epie")``.
+    """A ready pytest function, one test a check: ``test_mine = checks_for("mymethod")``.
 
     ``expect`` is that of :func:`check_entry`; the checks named in it show up as xfailed.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ log = logging.getLogger("pwm.ptychography")
 
 def problem_from(recording: Recording, defocus: float | None = None) -> Problem:
     """The recorded scan as a problem; BadFile names what the geometry lacks."""
+    recording = _without_background(recording)
     frames = recording.frames
     window = (frames.shape[1], frames.shape[2])
     pixel, distance, known = _sampling(recording)
@@ -53,6 +55,15 @@ def problem_from(recording: Recording, defocus: float | None = None) -> Problem:
         mask=recording.mask,
         name=recording.name,
     )
+
+
+def _without_background(recording: Recording) -> Recording:
+    """The recording with its dark frame taken off; counts below zero become zero."""
+    if recording.background is None:
+        return recording
+    log.info("background of %.3g counts a pixel taken off", float(np.mean(recording.background)))
+    frames = np.maximum(recording.frames - recording.background.astype(np.float32), 0)
+    return replace(recording, frames=frames, background=None)
 
 
 def _sampling(recording: Recording) -> tuple[float, float, bool]:
