@@ -24,6 +24,7 @@ from pwm_ptychography.recording import Recording
 from pwm_ptychography.writers import write_cxi
 
 from pwm_core.errors import BadFile, BadValue
+from pwm_core.testing import checks_for
 
 MEASURED = Path(__file__).resolve().parents[4] / "shared" / "data" / "ptychography"
 DETECTOR = "entry_1/instrument_1/detector_1"
@@ -855,3 +856,9 @@ def test_near_field_siemens_star_of_petra() -> None:
         shift = file["entry_1/sample_1/geometry_1/translation"][()]
     assert np.allclose(r.positions, shift[:, [1, 0]])  # row along y, column along x, no sign turned
     assert np.ptp(r.positions, axis=0) == pytest.approx([19.0e-6, 20.2e-6], rel=0.01)
+
+
+test_cxi_keeps_the_contract = checks_for("cxi")
+test_npz_keeps_the_contract = checks_for("npz")
+test_nxcxi_keeps_the_contract = checks_for("nxcxi")
+test_ptyd_keeps_the_contract = checks_for("ptyd")

@@ -1,7 +1,7 @@
 """Compiled CPU kernels of ptychography: sequential sweeps and sums over positions.
 
 =========================  ===========================================================================
-`pie`, `fallback`          `sweeper`, `Sweeper`, `LoopSweeper`: ePIE, rPIE and relatives
+`pie`                      `Sweeper`: ePIE, rPIE and relatives
 `batch`                    `gather_all` and company: gradients, projections, position refinement
 `plan`, `positions`        array orders and buffers; checks of per-position input
 `sweeps`                   compiled loops over positions, cached on disk

@@ -8,23 +8,13 @@ import numpy as np
 
 from pwm_core.errors import Unsuitable
 
-from .fallback import LoopSweeper
 from .plan import Frames, PlanarObject, aligned, plan
 from .positions import patch_corners, per_position, same_modes, shifts, visits
-from .schedule import rounds, waits
+from .schedule import rounds
 from .sweeps import make_sweep
-from .threads import run_threads, shared_state
+from .threads import barrier_counter, run_threads
 
 EMPTY = aligned(16)  # in the place of arrays that are not used
-
-
-def sweeper(
-    amplitudes: Frames, corners: Any, obj: np.ndarray, probe: np.ndarray, **options: Any
-) -> Sweeper | LoopSweeper:
-    """A `Sweeper`, or a `LoopSweeper` for pattern shapes without native kernels."""
-    height, width = probe.shape[-2:]
-    native = height == width and plan(height) is not None
-    return (Sweeper if native else LoopSweeper)(amplitudes, corners, obj, probe, **options)
 
 
 class Sweeper:
@@ -109,7 +99,7 @@ class Sweeper:
 
         With several threads, `schedule.rounds` deals the positions out: in each round every thread updates
         the object at one position, and patches of one round do not overlap, so the object is updated exactly
-        as by one thread in the round-by-round order (two threads gain 1.2 at n = 64, 1.5 at 128).  Each thread updates its own copy of the probe; copies
+        as by one thread in the round-by-round order.  Each thread updates its own copy of the probe; copies
         are averaged, weighted by positions seen, every ``block`` rounds.  Results are reproducible for a
         given number of threads.
         """
@@ -123,10 +113,10 @@ class Sweeper:
         team[0][:], team[1][:] = self.probe, self.spectrum
         state = (o.flat_image, self.modes, tuple(team))
         data = (self.data.reshape(-1), background, self.kernel)
-        shared, held = shared_state(threads), waits(table, self.corners, p.n)
+        counter = barrier_counter()
 
         def work(t: int) -> None:
-            run(t, shared, table, held, block, *state, data, self.corners, self.ramps, steps, self.misfit)
+            run(t, counter, table, block, *state, data, self.corners, self.ramps, steps, self.misfit)
 
         run_threads(threads, work)
         self.probe[:], self.spectrum[:] = team[0][0], team[1][0]

@@ -19,7 +19,7 @@ from .layout import Layout
 from .lowering import compiled
 from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
 from .steps import constrain, exit_wave, peak, update
-from .threads import arrive, wait, wait_for
+from .threads import wait
 
 # numba notices changes of this file only: the generators' sources enter the cache key as a closure constant
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
@@ -31,13 +31,13 @@ f32: Any = np.float32
 def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shifted: int) -> Any:
     """The sequential sweep of one thread of a team for one combination of features; see `pie.Sweeper.sweep`.
 
-    ``rounds`` and ``waits`` (rounds, threads) are those of `schedule`; ``image`` is (object, plane, pitch);
-    the arrays of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
+    ``rounds`` (rounds, threads) are positions, -1 for none; ``image`` is (object, plane, pitch); the arrays
+    of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
     relaxation."""
     size, version = n * n, SOURCES
 
     @compiled
-    def sweep(thread, shared, rounds, waits, block, image, modes, team, data, corners, ramps, steps, misfit):
+    def sweep(thread, counter, rounds, block, image, modes, team, data, corners, ramps, steps, misfit):
         _ = version
         obj, plane, pitch = image
         probes, spectra, increments, buffers, scratches = team
@@ -50,7 +50,6 @@ def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shift
         for r in range(len(rounds)):
             j = rounds[r, thread]
             if j >= 0:
-                wait_for(shared, thread, waits[r, thread])
                 patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
                 ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
                 if shifted:
@@ -73,11 +72,10 @@ def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shift
                 if shifted and b != 0:
                     unshift_increment(n, width, increment, modes, ramp, work, spectrum)
             if threads > 1:
-                arrive(shared, thread)
+                wait(counter, threads)
                 if (r + 1) % block == 0 or r + 1 == len(rounds):
-                    wait(shared)
                     merge(spectra if shifted else probes, rounds, r // block * block, r + 1, thread)
-                    wait(shared)
+                    wait(counter, threads)
                     bright = peak(n, width, probe, modes)
 
     return sweep
@@ -102,14 +100,12 @@ def merge(copies, rounds, begin, end, thread):
         for r in range(begin, end):
             weights[t] += rounds[r, t] >= 0
     weights /= weights.sum()
-    part = slice(length * thread // threads, length * (thread + 1) // threads)
-    mean = np.zeros_like(copies[0, part])
-    for t in range(threads):
-        weight, copy = weights[t], copies[t, part]
-        for i in range(len(mean)):
-            mean[i] += weight * copy[i]
-    for t in range(threads):
-        copies[t, part] = mean
+    for i in range(length * thread // threads, length * (thread + 1) // threads):
+        mean = f32(0)
+        for t in range(threads):
+            mean += weights[t] * copies[t, i]
+        for t in range(threads):
+            copies[t, i] = mean
 
 
 @lru_cache(None)

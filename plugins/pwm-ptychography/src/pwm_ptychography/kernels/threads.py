@@ -1,4 +1,4 @@
-"""Threads for compiled functions that release the GIL, and how these wait for one another inside."""
+"""Threads for compiled functions that release the GIL, and a barrier to use inside them."""
 
 from __future__ import annotations
 
@@ -40,30 +40,27 @@ def share(count: int, parts: int, part: int) -> tuple[int, int]:
     return count * part // parts, count * (part + 1) // parts
 
 
-def shared_state(threads: int) -> np.ndarray:
-    """What one group of threads shares to `arrive` and `wait`: a cache line for each and one for all."""
-    return np.zeros((threads + 1, 16), np.int64)
-
-
-def _address(context, builder, kind, value):
-    return context.make_array(kind)(context, builder, value).data
+def barrier_counter() -> np.ndarray:
+    """Shared state of `wait` for one group of threads."""
+    return np.zeros(16, np.int64)
 
 
 @intrinsic
-def _add(typingctx, counter):
-    """Count one up, seen by all threads; returns the count before."""
+def _arrive(typingctx, counter):
+    """Count one arrival; returns the number of arrivals before."""
 
     def code(context, builder, signature, values):
-        address = _address(context, builder, signature.args[0], values[0])
+        address = context.make_array(signature.args[0])(context, builder, values[0]).data
         return builder.atomic_rmw("add", address, ir.Constant(I64, 1), "seq_cst")
 
     return types.int64(counter), code
 
 
 @intrinsic
-def _read(typingctx, counter):
+def _arrived(typingctx, counter):
     def code(context, builder, signature, values):
-        return builder.load_atomic(_address(context, builder, signature.args[0], values[0]), "acquire", 8)
+        address = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return builder.load_atomic(address, "acquire", 8)
 
     return types.int64(counter), code
 
@@ -96,33 +93,13 @@ def _give_way(typingctx):
 
 
 @compiled
-def _until(counter, target):
-    """Return when the counter has reached the target."""
+def wait(counter, parties):
+    """Return when all ``parties`` threads of the group have called this the same number of times."""
+    target = (_arrive(counter) // parties + 1) * parties
     spins = 0
-    while _read(counter) < target:
+    while _arrived(counter) < target:
         spins += 1
         if spins < 2000:
             _relax()
         else:
             _give_way()
-
-
-@compiled
-def wait(state):
-    """Return when all threads of the group have called this the same number of times."""
-    parties = len(state) - 1
-    _until(state[parties], (_add(state[parties]) // parties + 1) * parties)
-
-
-@compiled
-def arrive(state, thread):
-    """Say that this thread has finished one more round."""
-    _add(state[thread])
-
-
-@compiled
-def wait_for(state, thread, rounds):
-    """Return when all other threads have finished that many rounds."""
-    for other in range(len(state) - 1):
-        if other != thread:
-            _until(state[other], rounds)

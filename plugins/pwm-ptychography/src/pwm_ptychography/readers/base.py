@@ -31,7 +31,7 @@ class PtychoReader(Reader):
 
     geometry: Literal["far", "near"] | None = param(None, doc="field; auto: by how the frames move")
     energy: float | None = param(None, low=1.0, high=1e7, unit="eV", symbol="E", doc="photon energy")
-    wavelength: float | None = param(None, low=1e-13, high=1e-4, unit="m", symbol="λ")
+    wavelength: float | None = param(None, low=1e-13, high=1e-4, unit="m", symbol="λ", doc="or energy")
     distance: float | None = param(None, low=1e-9, high=1e3, unit="m", symbol="z", doc="sample to detector")
     detector_pixel: float | None = param(None, low=1e-9, high=1e-2, unit="m", symbol="p", doc="its side")
     focus_to_sample: float | None = param(
