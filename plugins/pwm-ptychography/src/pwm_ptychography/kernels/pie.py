@@ -51,7 +51,10 @@ class Sweeper:
         self.modes, n = len(probe), probe.shape[-1]
         found = plan(n, width)
         if found is None:
-            raise Unsuitable(f"there are no native kernels for patterns of {n} x {n} pixels; use `sweeper`")
+            raise Unsuitable(
+                f"the kernels know no patterns of {n} x {n} pixels; n must be 8 times a product of "
+                "2, 3 and 5, from 16 to 2048"
+            )
         self.plan = found
         self.near = propagator is not None
         self.kernel = found.pack_spectrum(np.asarray(propagator) / found.size) if self.near else EMPTY
