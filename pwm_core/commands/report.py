@@ -51,6 +51,7 @@ def _quality(score: Score | None, residuals: dict[str, float]) -> list[tuple[str
         for name, view in score.views.items():
             rows.append((name, f"PSNR {view['psnr']:.2f} dB, SSIM {view['ssim']:.4f}"))
         rows.append(("standard score", f"{score.standard:.4f}"))
+        rows.append(("blind score", f"{score.blind:.4f}"))
         rows.append(("consistency", f"{score.consistency:.4f}"))
     rows += [(name, f"{value:.5g}") for name, value in residuals.items()]
     return rows

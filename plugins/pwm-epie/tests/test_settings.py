@@ -7,6 +7,7 @@ from pwm_ptychography.modality import Ptychography
 from pwm_ptychography.operator import diffraction_of
 
 from pwm_core import run, score
+from pwm_core.errors import BadValue
 
 
 def residual(result, problem):
@@ -109,3 +110,9 @@ def test_plain_settings_are_the_published_algorithm(method):
         order = torch.from_numpy(rng.permutation(engine.frames))
         engine.pie_sweep(order, alpha=alpha, beta=1.0, object_step=0.9, probe_step=0.7)
     np.testing.assert_array_equal(result.x, engine.object.numpy())
+
+
+def test_a_changing_probe_with_incoherent_modes_is_refused():
+    _, problem, _ = coherent()
+    with pytest.raises(BadValue, match="one incoherent mode, got modes=2"):
+        run(EPIE(iterations=1, components=1, modes=2), problem, device="cpu")

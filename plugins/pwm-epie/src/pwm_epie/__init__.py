@@ -18,7 +18,8 @@ def pwm_cards() -> list[Card]:
             gpu=True,
             licence="BSD-3-Clause",
             cite="10.1016/j.ultramic.2009.05.012",
-            variant="the probe's step is larger in the first sweeps; warmup=0 gives constant steps",
+            variant="larger probe steps in the first sweeps (warmup=0: constant); "
+            "on CUDA frames are updated in groups",
         ),
         Card(
             "rpie",
@@ -29,6 +30,7 @@ def pwm_cards() -> list[Card]:
             gpu=True,
             licence="BSD-3-Clause",
             cite="10.1364/OPTICA.4.000736",
-            variant="momentum and falling steps; momentum=0, anneal=none, warmup=0 give plain rPIE",
+            variant="momentum and falling steps (momentum=0, anneal=none, warmup=0: plain rPIE); "
+            "on CUDA frames are updated in groups",
         ),
     ]

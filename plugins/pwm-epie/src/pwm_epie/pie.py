@@ -38,7 +38,7 @@ class _PIE(Reconstructor):
         low=1,
         doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
     )
-    positions: bool = param(False, doc="refine the scan positions (with stabilised amplitudes)")
+    positions: bool = param(False, doc="refine the scan positions; takes the data for counts of quanta")
     positions_start: int = param(10, low=1, doc="sweep from which positions are refined")
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class RPIE(_PIE):
     Like ePIE, with the weights P*/((1−α)|P|² + α max|P|²) and O*/((1−β)|O|² + β max|O|²): small α
     takes long steps where the illumination is weak, and amplifies noise there. By default with the
     momentum of the same paper (mPIE), once a sweep, and with steps that fall slowly, so that the
-    noise averages out; momentum=0 and anneal=none give the plain rPIE.
+    noise averages out; momentum=0, anneal=none and warmup=0 give the plain rPIE.
     """
 
     alpha: float = param(0.85, low=0.01, high=1.0, doc="regularisation of the object's step; 1 is ePIE")

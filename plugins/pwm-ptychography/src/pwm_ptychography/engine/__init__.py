@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pwm_core.errors import BadValue
 from pwm_core.problem import Problem
 
 from ..operator import diffraction_of
@@ -28,6 +29,8 @@ def make_engine(
     (``components``) and frames of unequal incident intensity (``flux``) are torch's too. ``stabilised``
     amplitudes are unbiased where a detector element holds less than a few quanta.
     """
+    if components and modes is not None and modes > 1:
+        raise BadValue(f"a probe that varies from frame to frame has one incoherent mode, got modes={modes}")
     height, width = diffraction_of(problem).scan.window
     plain = not components and not flux and problem.device == "cpu" and problem.dtype == "complex64"
     if plain and height == width:
