@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .driver import run as run
     from .errors import PwmError as PwmError
     from .lift import EstimateThenDenoise as EstimateThenDenoise
-    from .lift import PlugAndPlay as PlugAndPlay
     from .method import Calibrator as Calibrator
     from .method import Denoiser as Denoiser
     from .method import Iterate as Iterate
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from .noise import Poisson as Poisson
     from .operator import Operator as Operator
     from .operator import Parameter as Parameter
+    from .plug_and_play import PlugAndPlay as PlugAndPlay
     from .problem import Problem as Problem
     from .problem import Truth as Truth
     from .reader import Reader as Reader
@@ -42,7 +42,7 @@ _HOME = {
     "run": "driver",
     "PwmError": "errors",
     "EstimateThenDenoise": "lift",
-    "PlugAndPlay": "lift",
+    "PlugAndPlay": "plug_and_play",
     "Calibrator": "method",
     "Denoiser": "method",
     "Iterate": "method",

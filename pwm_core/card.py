@@ -21,6 +21,7 @@ TRAITS = {
     "spectral": "the object or the data have an energy axis",
     "video": "the object has a time axis",
     "complex": "the object is complex-valued",
+    "real": "the object is real-valued; every modality that is not complex offers it",
     "nonnegative": "the object is non-negative by its physics",
 }
 
@@ -42,6 +43,11 @@ class Card(NamedTuple):
     cite: str = ""  # DOI
     variant: str = ""
     suffixes: tuple[str, ...] = ()  # readers only: (".cxi", ".h5")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What a modality with this card meets the needs of methods with, its own name included."""
+        return self.traits | {self.name} | (set() if "complex" in self.traits else {"real"})
 
 
 class Hooks:

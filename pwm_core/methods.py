@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .method import Reconstructor
 
 PLUG_AND_PLAY = "pnp-"  # pnp-NAME is plug-and-play with the denoiser NAME
-_LIFT_NEEDS = frozenset({"linear", "image"})
+_LIFT_NEEDS = frozenset({"image", "real"})
 
 
 def available(registry: Registry) -> Iterator[Entry]:
@@ -33,8 +33,7 @@ def available(registry: Registry) -> Iterator[Entry]:
 
 def suitable(registry: Registry, modality: Entry) -> list[Entry]:
     """The methods whose needs this modality meets."""
-    offered = modality.card.traits | {modality.card.name}
-    return [e for e in available(registry) if e.card.traits <= offered]
+    return [e for e in available(registry) if e.card.traits <= modality.card.offers]
 
 
 def find_method(registry: Registry, name: str) -> Entry:
@@ -44,8 +43,7 @@ def find_method(registry: Registry, name: str) -> Entry:
 
 def require_suitable(registry: Registry, method: Entry, modality: Entry) -> None:
     """Unsuitable, naming the missing trait and what does fit, if the two cannot go together."""
-    offered = modality.card.traits | {modality.card.name}
-    missing = sorted(method.card.traits - offered)
+    missing = sorted(method.card.traits - modality.card.offers)
     if missing:
         fitting = ", ".join(e.card.name for e in suitable(registry, modality)) or "none is installed"
         raise Unsuitable(
@@ -62,7 +60,8 @@ def build(entry: Entry, settings: Mapping[str, str]) -> Reconstructor:
     cls = entry.load()
     if entry.card.role != "denoiser":
         return _built(entry, lambda: cls.from_strings(settings))
-    from .lift import EstimateThenDenoise, PlugAndPlay
+    from .lift import EstimateThenDenoise
+    from .plug_and_play import PlugAndPlay
     from .settings import params
 
     lift = PlugAndPlay if entry.card.name.startswith(PLUG_AND_PLAY) else EstimateThenDenoise

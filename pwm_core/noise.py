@@ -68,8 +68,8 @@ class Poisson(Settings):
         shift = (self.readout / self.gain) ** 2
         expected = mean / self.gain + shift
         counted = _like(y, mean) / self.gain + shift
-        tiny = 1e-12 if shift == 0 else 0.0  # log 0 where neither quanta nor readout are expected
-        return _number((expected - counted.clip(0) * _log(expected.clip(0) + tiny)).sum(), mean)
+        # where nothing is expected, or less than nothing, the logarithm stays finite
+        return _number((expected - counted.clip(0) * _log(expected.clip(1e-12))).sum(), mean)
 
     def variance(self, mean: Any) -> Any:
         return self.gain * mean + self.readout**2

@@ -215,6 +215,15 @@ class Operator(Settings):
         noise = self.noise(theta)
         return mean if noise is None else noise.sample(mean, rng)
 
+    def reduce(self, y: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, Operator] | None:
+        """Fewer numbers that say as much about the object as ``y``, and the operator that explains them.
+
+        They lie on the object's grid with white noise of unit variance: z = K(x) + N(0, 1). Operators
+        with an axis that the object has not, such as energy, give them; None where there is no such form.
+        ``mask`` marks the valid data.
+        """
+        return None
+
     # -- description ----------------------------------------------------------------------------
 
     def graph(self, keep: Callable[[np.ndarray], Any] | None = None) -> dict[str, Any]:

@@ -78,6 +78,14 @@ class Problem:
             return t.to(torch.complex64 if single else torch.complex128)
         return t.to(torch.float32 if single else torch.float64)
 
+    def reduced(self) -> Problem:
+        """The same problem with fewer data on the object's own grid, if its operator knows how; else itself.
+
+        Its ``y`` has white noise of unit variance, see :meth:`Operator.reduce`.
+        """
+        less = self.operator.reduce(np.asarray(self.y), self.mask)
+        return self if less is None else self.replace(y=less[0], operator=less[1], mask=None, ranges={})
+
     def replace(self, **changes: Any) -> Problem:
         return dataclasses.replace(self, **changes)
 

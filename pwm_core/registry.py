@@ -122,8 +122,7 @@ class Registry:
 
     def suitable(self, modality: Entry, *roles: str) -> Iterator[Entry]:
         """The entries of these roles whose needs ``modality`` meets."""
-        offered = modality.card.traits | {modality.card.name}
-        return (e for e in self.of(*roles) if e.card.traits <= offered)
+        return (e for e in self.of(*roles) if e.card.traits <= modality.card.offers)
 
 
 @functools.cache

@@ -47,7 +47,7 @@ def _find(found: Registry, name: str) -> Entry:
 def _lift(entry: Entry) -> list[type]:
     if entry.card.role != "denoiser" or not entry.card.name.startswith(PLUG_AND_PLAY):
         return []
-    from ..lift import PlugAndPlay
+    from ..plug_and_play import PlugAndPlay
 
     return [PlugAndPlay]
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from ..calibrated import Calibrated
 from ..driver import Result, run
 from ..errors import Unsuitable
-from ..lift import PlugAndPlay
 from ..method import Reconstructor
+from ..plug_and_play import PlugAndPlay
 from ..problem import Problem
 from ..registry import Entry, installed
 from ..scenario import pose
@@ -75,10 +75,8 @@ class Subject:
         return Case(name, problem, few_iterations(solver.load()()))
 
     def _suits(self, modality: Entry) -> bool:
-        offered = modality.card.traits | {modality.card.name}
-        if self.entry.card.role == "denoiser":  # what plug-and-play works on
-            return self.entry.card.traits | {"linear", "image"} <= offered and "complex" not in offered
-        return self.entry.card.traits <= offered
+        lifted = {"image", "real"} if self.entry.card.role == "denoiser" else set()
+        return self.entry.card.traits | lifted <= modality.card.offers
 
     def method(self, case: Case, iterations: int = FEW) -> Reconstructor:
         """What the driver runs: the method with few iterations, or the reconstructor made of it."""

@@ -1,0 +1,114 @@
+"""Plug-and-play: the reconstructor that uses any denoiser as its prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from .channels import CHANNELS, response
+from .inverse import derivative
+from .lift import refuse_complex
+from .method import Denoiser, Iterate, Reconstructor
+from .noise import Noise
+from .operator import Operator
+from .problem import Problem
+from .settings import param
+
+
+class PlugAndPlay(Reconstructor):
+    """Half-quadratic splitting with a denoiser as the prior.
+
+    Each step solves (Jᵀ W J + α I) δ = Jᵀ W (y − H(z)) by conjugate gradients, J being the derivative of H
+    at z (H itself where it is linear), W the inverse variance of the data and α = 0.23/σₖ², and then
+    denoises, z ← D(z + δ, σₖ), while σₖ falls geometrically to the noise level of the estimate: the
+    schedule of DPIR (Zhang et al. 2021, doi:10.1109/TPAMI.2021.3088914). Objects are scaled so that this
+    level is one, map by map where there are several. Data with an axis that the object has not are reduced
+    first (``Operator.reduce``).
+    """
+
+    denoiser: Denoiser
+    iterations: int = param(8, low=1, doc="denoising steps")
+    sigma_start: float = param(0.2, low=1e-6, high=1.0, doc="first denoising level, as a part of the range")
+    cg_steps: int = param(30, low=1, doc="conjugate-gradient steps in each data step")
+
+    def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
+        refuse_complex(problem)
+        problem = problem.reduced()
+        operator, noise = problem.operator, problem.operator.noise()
+        y, valid = _valid_data(problem)
+        weight = _precision(noise, torch.full_like(y, float(y.sum() / valid.sum())), valid)
+        z = problem.start
+        spread = _spread(operator, weight, z, problem.axes[0] == CHANNELS)
+
+        def data_step(alpha: float) -> torch.Tensor:
+            forward, backward = derivative(operator, z)
+
+            def matrix(u: torch.Tensor) -> torch.Tensor:
+                return spread * backward(weight * forward(spread * u)) + alpha * u
+
+            right = spread * backward(weight * (y - operator(z)))
+            return z + spread * _conjugate_gradients(matrix, right, self.cg_steps)
+
+        for _ in range(1 if operator.linear else 4):  # a first estimate, hardly regularised
+            z = data_step(0.01)
+            weight = _precision(noise, operator(z), valid)
+        span = float((z / spread).max() - (z / spread).min()) or float((z / spread).abs().max()) or 1.0
+        start = self.sigma_start * span
+        for sigma in map(float, np.geomspace(start, min(1.0, start), self.iterations)):
+            x = data_step(0.23 / sigma**2) / spread
+            z = spread * problem.tensor(self.denoiser.denoise(x.cpu().numpy(), sigma))
+            mean = operator(z)
+            weight = _precision(noise, mean, valid)
+            yield Iterate(z, loss=(weight * (mean - y) ** 2).sum() / 2, info={"sigma": sigma})
+
+
+def _valid_data(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """The data, zero under the mask, where they need not even be numbers; and the mask as numbers."""
+    y = problem.data
+    if problem.mask is None:
+        return y, torch.ones_like(y)
+    valid = problem.tensor(problem.mask).expand(y.shape)
+    return torch.where(valid > 0, y, 0), valid
+
+
+def _spread(operator: Operator, weight: torch.Tensor, x: torch.Tensor, channels: bool) -> torch.Tensor:
+    """Noise level of the unregularised estimate: one number, or one for each map of the object."""
+    if channels:
+        mixing = response(operator, torch.zeros_like(x)).double()
+        covariance = torch.linalg.inv(mixing.mT @ mixing)
+        return covariance.diagonal().sqrt().to(x)[:, None, None]
+    forward, backward = derivative(operator, x)
+    one = torch.ones_like(x)
+    return float(backward(weight * forward(one)).mean().clamp(min=1e-30)) ** -0.5 * torch.ones(
+        (), dtype=x.dtype
+    )
+
+
+def _precision(noise: Noise | None, mean: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Inverse variance of the valid data, taken from the model: the variances of the noisy counts
+    themselves would bias the object downwards. An empty pixel is not infinitely sure.
+    """
+    if noise is None:
+        return valid
+    level = noise.variance(mean.clamp(min=0))
+    return valid / level.clamp(min=float(level.mean()) * 1e-3) if level.any() else valid
+
+
+def _conjugate_gradients(
+    matrix: Callable[[torch.Tensor], torch.Tensor], b: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """Solve matrix(x) = b for a symmetric positive operator (Hestenes & Stiefel 1952)."""
+    x, r = torch.zeros_like(b), b
+    p, rr = r, float((r * r).sum())
+    goal = 1e-8 * rr
+    for _ in range(steps):
+        if rr <= goal:
+            break
+        q = matrix(p)
+        a = rr / float((p * q).sum())
+        x, r = x + a * p, r - a * q
+        rr, before = float((r * r).sum()), rr
+        p = r + (rr / before) * p
+    return x
