@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_run(commands)
 
+    _add_benchmark(commands)
+
     c = commands.add_parser("new-plugin", help="write a working plugin package to start from")
     c.add_argument("folder", metavar="NAME", help="name of the package and of its new folder: pwm-mymethod")
     c.set_defaults(go=_new_plugin)
@@ -98,6 +101,43 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
         "--output", metavar="FOLDER", help="where the result goes (default: a new one in pwm-runs)"
     )
     c.set_defaults(go=_run)
+
+
+def _add_benchmark(commands: argparse._SubParsersAction) -> None:
+    c = commands.add_parser(
+        "benchmark",
+        help="every method on every modality, scene and scenario, or a selection",
+        epilog="Options that select may be repeated. Cells that are done already are not run again.",
+    )
+    c.add_argument("--modality", action="append", default=[], metavar="NAME")
+    c.add_argument("--method", action="append", default=[], metavar="NAME")
+    c.add_argument("--scene", action="append", default=[], metavar="NAME", help="default: the standard ones")
+    c.add_argument(
+        "--scenario", action="append", default=[], choices=["ideal", "mismatch", "calibrated"], metavar="NAME"
+    )
+    c.add_argument("--calibrate", action="append", default=[], metavar="NAME", help="a calibrator")
+    c.add_argument(
+        "--set", action="append", default=[], metavar="METHOD.NAME=VALUE", help="a setting of a method"
+    )
+    c.add_argument(
+        "--simulate", action="append", default=[], metavar="MODALITY.NAME=VALUE", help="of an instrument"
+    )
+    c.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    c.add_argument("--executor", default="local", metavar="NAME", help="where cells run (default local)")
+    c.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at a time")
+    c.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of a cell (default 1)")
+    c.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    c.add_argument("--max-seconds", type=float, default=600.0, metavar="S", help="of a cell (default 600)")
+    c.add_argument("--max-memory", type=float, default=float("inf"), metavar="GIB", help="of a cell")
+    c.add_argument("--no-figures", action="store_true", help="leave out figure.png")
+    c.add_argument("--output", default="pwm-benchmark", metavar="FOLDER", help="default: pwm-benchmark")
+    c.set_defaults(go=_benchmark)
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from .commands.benchmark import benchmark
+
+    return benchmark(arguments)
 
 
 def _list_methods(arguments: argparse.Namespace) -> int:

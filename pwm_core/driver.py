@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,7 @@ def _drive(
     cuda = problem.device.startswith("cuda")
     if cuda:
         torch.cuda.reset_peak_memory_stats()
+    _reset_peak()
     steps = method.solve(problem, np.random.default_rng(seed))
     if not isinstance(steps, Iterable):
         raise PluginError(f"{type(method).__name__}.solve must yield Iterate objects, it returned {steps!r}")
@@ -255,6 +257,16 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def _reset_peak() -> None:
+    """Forget the peak of what this process did before, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_resident() -> int:
+    """Bytes of the largest resident set since the last reset, or of the process's life."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,12 @@ from typing import Any
 def processes(workers: int | None = None) -> concurrent.futures.Executor:
     """Worker processes, started afresh so that no thread pool or CUDA context is inherited."""
     context = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
+    return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_deaf)
+
+
+def _deaf() -> None:
+    """An idle worker leaves Ctrl-C to its parent; a run under way listens to it by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class serial(concurrent.futures.Executor):  # a factory like `processes`, hence the lower case

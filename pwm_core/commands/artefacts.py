@@ -49,7 +49,7 @@ def write_artefacts(
     from ..formats import save_result
 
     save_result(folder / "result.h5", result)
-    _figure(
+    draw(
         folder / "figure.png",
         modality,
         problem,
@@ -73,7 +73,7 @@ def heading(label: str, problem: Problem, score: Score | None, residuals: dict[s
     return " · ".join(part for part in (label, problem.name, quality) if part)
 
 
-def _figure(
+def draw(
     path: Path,
     modality: Modality,
     problem: Problem,
@@ -82,6 +82,7 @@ def _figure(
     score: Score | None,
     title: str,
 ) -> None:
+    """Write the modality's figure as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
