@@ -3,17 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 PACKAGES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# A process for each core, each with one thread.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto
 
-.PHONY: run test test-all lint benchmarks clean
+.PHONY: run test test-all test-slow lint benchmarks clean
 
 run: $(STAMP)
 	$(VENV)/bin/pwm run --method epie --modality ptychography
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -q
+	$(PYTEST)
 
 test-all: $(STAMP)
-	$(VENV)/bin/python -m pytest -q -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
+
+test-slow: $(STAMP)
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check .

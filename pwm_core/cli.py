@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_benchmark(commands)
 
+    _add_compare(commands)
+
     c = commands.add_parser("new-plugin", help="write a working plugin package to start from")
     c.add_argument("folder", metavar="NAME", help="name of the package and of its new folder: pwm-mymethod")
     c.set_defaults(go=_new_plugin)
@@ -132,6 +134,29 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     c.add_argument("--no-figures", action="store_true", help="leave out figure.png")
     c.add_argument("--output", default="pwm-benchmark", metavar="FOLDER", help="default: pwm-benchmark")
     c.set_defaults(go=_benchmark)
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    c = commands.add_parser(
+        "compare",
+        help="what got better or worse between two benchmarks",
+        epilog="Where both have several seeds, a change must also exceed their spread. The exit status is 1 "
+        "if anything got worse. Times are reported only.",
+    )
+    c.add_argument("first", metavar="A", help="folder of a benchmark, or its results.jsonl")
+    c.add_argument("second", metavar="B", help="the one compared with it")
+    c.add_argument("--psnr", type=float, default=0.1, metavar="DB", help="change that means nothing (0.1)")
+    c.add_argument("--score", type=float, default=0.005, metavar="S", help="the same of the score (0.005)")
+    c.add_argument("--time", type=float, default=0.2, metavar="PART", help="part of the time (0.2)")
+    c.set_defaults(go=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from .benchmark.compare import Tolerance
+    from .commands.compare import compare_command
+
+    tolerance = Tolerance(arguments.psnr, arguments.score, arguments.time)
+    return compare_command(arguments.first, arguments.second, tolerance)
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from .channels import CHANNELS, response
 from .errors import Unsuitable
-from .inverse import invert
+from .inverse import element_by_element, invert
 from .method import Denoiser, Iterate, Reconstructor
 from .noise import Gaussian, Poisson
 from .problem import Problem
@@ -20,7 +21,7 @@ class EstimateThenDenoise(Reconstructor):
 
     Poisson noise is made uniform by the generalised Anscombe transform first. Data with an axis that the
     object has not, such as energy, are first reduced to maps on the object's grid (``Operator.reduce``).
-    The inversion stops where it would amplify the errors of the denoised data, see ``inverse.invert``.
+    The inversion does not amplify the errors of the denoised data at will, see ``inverse.invert``.
     """
 
     denoiser: Denoiser
@@ -34,25 +35,32 @@ class EstimateThenDenoise(Reconstructor):
             raise Unsuitable(
                 f"{type(self.denoiser).__name__} denoises images; {problem.modality} has data {y.shape}"
             )
+        if isinstance(noise, Gaussian) and problem.axes[0] == CHANNELS:
+            yield self._channel_by_channel(y, problem)
+            return
         if isinstance(noise, Poisson):
             clean = unstabilise(self.denoiser.denoise(stabilise(y, noise), 1.0), noise)
-        elif isinstance(noise, Gaussian) and problem.axes[0] == CHANNELS:
-            clean = self._channel_by_channel(y, problem)
         elif isinstance(noise, Gaussian):
             clean = self.denoiser.denoise(y, noise.sigma)
         else:
             raise Unsuitable(f"the operator {problem.operator} does not state its noise; a denoiser needs it")
-        data = problem.tensor(clean)
+        operator, data, x = problem.operator, problem.tensor(clean), problem.start
         weight = 1 / noise.variance(data.clamp(min=0)).clamp(min=1e-12)
-        yield Iterate(invert(problem.operator, data, weight, problem.like))
+        if operator.linear and data.shape == x.shape:
+            x = element_by_element(operator, data, weight, x)
+        yield Iterate(invert(operator, data, weight, x))
 
-    def _channel_by_channel(self, y: np.ndarray, problem: Problem) -> np.ndarray:
-        """Unmix the reduced data into one map a channel, which is what has edges, and mix them again."""
+    def _channel_by_channel(self, y: np.ndarray, problem: Problem) -> Iterate:
+        """Unmix the reduced data into one map a channel, which is what has edges; denoise; sharpen."""
         mixing = response(problem.operator, problem.like).double().cpu().numpy()
         unmixing = np.linalg.inv(mixing)
         spread = np.linalg.norm(unmixing, axis=1)[:, None, None]  # of each map's noise
-        maps = np.tensordot(unmixing, y, 1) / spread
-        return np.tensordot(mixing, self.denoiser.denoise(maps, 1.0) * spread, 1)
+        maps = self.denoiser.denoise(np.tensordot(unmixing, y, 1) / spread, 1.0) * spread
+        data = problem.tensor(np.tensordot(mixing, maps, 1))
+        information = problem.tensor(1 / spread**2)
+        return Iterate(
+            invert(problem.operator, data, torch.ones_like(data), problem.tensor(maps), information)
+        )
 
 
 def refuse_complex(problem: Problem) -> None:

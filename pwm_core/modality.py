@@ -70,6 +70,7 @@ class Modality(Settings):
     specs: ClassVar[tuple[Spec, ...]] = ()
     scenes: ClassVar[tuple[str, ...]]  # the standard scenes, the default one first
     main_residual: ClassVar[str] = "residual"  # which of residuals() a user looks at first
+    aliases: ClassVar[Mapping[str, str]] = {}  # our method's name -> its name in the field's own benchmark
 
     def simulate(
         self, scene: str | int, *, seed: int = 0, theta: Mapping[str, float] | None = None

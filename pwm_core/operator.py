@@ -224,6 +224,14 @@ class Operator(Settings):
         """
         return None
 
+    def estimate(self, y: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
+        """Cheap estimates of parameters from the data alone, where a calibrator may start.
+
+        By dotted name, in the parameter's unit; ``std:NAME`` is the standard error of each. None by
+        default. ``mask`` marks the valid data.
+        """
+        return {}
+
     # -- description ----------------------------------------------------------------------------
 
     def graph(self, keep: Callable[[np.ndarray], Any] | None = None) -> dict[str, Any]:

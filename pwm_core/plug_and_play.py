@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from .channels import CHANNELS, response
-from .inverse import derivative
+from .inverse import conjugate_gradients, derivative
 from .lift import refuse_complex
 from .method import Denoiser, Iterate, Reconstructor
 from .noise import Noise
@@ -38,8 +38,9 @@ class PlugAndPlay(Reconstructor):
         problem = problem.reduced()
         operator, noise = problem.operator, problem.operator.noise()
         y, valid = _valid_data(problem)
-        weight = _precision(noise, torch.full_like(y, float(y.sum() / valid.sum())), valid)
         z = problem.start
+        level = torch.full_like(y, float(y.sum() / valid.sum())) if operator.linear else operator(z)
+        weight = _precision(noise, level, valid)
         spread = _spread(operator, weight, z, problem.axes[0] == CHANNELS)
 
         def data_step(alpha: float) -> torch.Tensor:
@@ -49,10 +50,10 @@ class PlugAndPlay(Reconstructor):
                 return spread * backward(weight * forward(spread * u)) + alpha * u
 
             right = spread * backward(weight * (y - operator(z)))
-            return z + spread * _conjugate_gradients(matrix, right, self.cg_steps)
+            return z + spread * conjugate_gradients(matrix, right, self.cg_steps, 1e-4)
 
-        for _ in range(1 if operator.linear else 4):  # a first estimate, hardly regularised
-            z = data_step(0.01)
+        for _ in range(1 if operator.linear else 3):  # a first estimate; what is bent must be held back
+            z = data_step(0.01 if operator.linear else 1.0)
             weight = _precision(noise, operator(z), valid)
         span = float((z / spread).max() - (z / spread).min()) or float((z / spread).abs().max()) or 1.0
         start = self.sigma_start * span
@@ -80,10 +81,8 @@ def _spread(operator: Operator, weight: torch.Tensor, x: torch.Tensor, channels:
         covariance = torch.linalg.inv(mixing.mT @ mixing)
         return covariance.diagonal().sqrt().to(x)[:, None, None]
     forward, backward = derivative(operator, x)
-    one = torch.ones_like(x)
-    return float(backward(weight * forward(one)).mean().clamp(min=1e-30)) ** -0.5 * torch.ones(
-        (), dtype=x.dtype
-    )
+    information = float(backward(weight * forward(torch.ones_like(x))).median())
+    return torch.tensor(max(information, 1e-30) ** -0.5, dtype=x.dtype, device=x.device)
 
 
 def _precision(noise: Noise | None, mean: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -94,21 +93,3 @@ def _precision(noise: Noise | None, mean: torch.Tensor, valid: torch.Tensor) -> 
         return valid
     level = noise.variance(mean.clamp(min=0))
     return valid / level.clamp(min=float(level.mean()) * 1e-3) if level.any() else valid
-
-
-def _conjugate_gradients(
-    matrix: Callable[[torch.Tensor], torch.Tensor], b: torch.Tensor, steps: int
-) -> torch.Tensor:
-    """Solve matrix(x) = b for a symmetric positive operator (Hestenes & Stiefel 1952)."""
-    x, r = torch.zeros_like(b), b
-    p, rr = r, float((r * r).sum())
-    goal = 1e-8 * rr
-    for _ in range(steps):
-        if rr <= goal:
-            break
-        q = matrix(p)
-        a = rr / float((p * q).sum())
-        x, r = x + a * p, r - a * q
-        rr, before = float((r * r).sum()), rr
-        p = r + (rr / before) * p
-    return x

@@ -117,6 +117,11 @@ def test_a_cell_leaves_its_folder_and_can_be_scored_again(tmp_path: Path) -> Non
     assert {p.name for p in store.cell("k").iterdir()} == {
         "result.h5",
         "figure.png",
+        "gallery.json",
+        "truth.png",
+        "measurement.png",
+        "reconstruction.png",
+        "error.png",
         "run.json",
         "score.json",
     }

@@ -41,7 +41,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """``bm3d + gradient on stem/grain-boundary, calibrated``."""
+        """``METHOD + CALIBRATOR on MODALITY/SCENE, SCENARIO``."""
         method = f"{self.method} + {self.calibrator}" if self.calibrator else self.method
         return f"{method} on {self.modality}/{self.scene}, {self.scenario}"
 
@@ -184,7 +184,7 @@ def _check_owners(found: Registry, settings: Mapping[str, Any], simulate: Mappin
 
 
 def owned(pairs: Iterable[str], option: str) -> dict[str, dict[str, str]]:
-    """``["epie.iterations=20"]`` as ``{"epie": {"iterations": "20"}}``."""
+    """``["method.iterations=20"]`` as ``{"method": {"iterations": "20"}}``."""
     nested: dict[str, dict[str, str]] = {}
     for pair in pairs:
         match = re.fullmatch(r"([^.=]+)\.([^=]+)=(.*)", pair)

@@ -97,9 +97,11 @@ def _solve(cell: Cell, key: str, store: Store, max_seconds: float, figures: bool
         save_result(place / "result.h5", result)
         if figures:
             from ..commands.artefacts import draw, heading
+            from .gallery import draw_gallery
 
             title = heading(cell.label.split(" on ")[0], problem, scored, scored.residuals)
             draw(place / "figure.png", modality, problem, truth, result, scored, title)
+            draw_gallery(place, modality, problem, truth, result)
         _write_json(place / "score.json", {"metrics": metrics_digest(), **scored.as_dict()})
         _write_json(place / "run.json", jsonable(record))
     return "done"

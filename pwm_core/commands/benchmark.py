@@ -16,14 +16,15 @@ from rich.table import Table
 from ..benchmark import results
 from ..benchmark.cell import Cell, choose, owned
 from ..benchmark.pool import outcomes
+from ..benchmark.report import write_report
 from ..benchmark.store import Store
 from ..benchmark.worker import metrics_digest, rescore, work
 from ..errors import BadValue
-from ..registry import Entry, installed
+from ..registry import Entry, Registry, installed
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
-    """Run what is missing, score, write results.jsonl and the tables; 1 if a cell has no result."""
+    """Run what is missing, score, write results, tables and report; 1 if a cell has no result."""
     found = installed()
     cells = choose(
         found,
@@ -49,9 +50,11 @@ def benchmark(arguments: argparse.Namespace) -> int:
         if store.done(key) and store.score(key)["metrics"] != today:
             rescore(cell, key, str(store.folder))
     table = results.rows(keyed.items(), store)
-    _write(store, table)
+    _write(store, table, found)
     _show(table, Console(highlight=False))
-    console.print(f"results in {store.folder}: results.jsonl, table.md, and a folder for each cell")
+    console.print(
+        f"results in {store.folder}: report.html, results.jsonl, table.md, and a folder for each cell"
+    )
     return 0 if all(r["status"] not in ("failed", "missing") for r in table) else 1
 
 
@@ -95,11 +98,12 @@ def _set_threads(count: int) -> None:
         os.environ[name] = str(count)
 
 
-def _write(store: Store, table: list[results.Row]) -> None:
+def _write(store: Store, table: list[results.Row], found: Registry) -> None:
     lines = [json.dumps(_finite(r), ensure_ascii=False, allow_nan=False, sort_keys=True) for r in table]
     store.write("results.jsonl", "\n".join(lines) + "\n")
     scenarios = list(dict.fromkeys(r["scenario"] for r in table))
     store.write("table.md", "\n".join(results.markdown(table, s) for s in scenarios))
+    write_report(store, table, found)
 
 
 def _show(table: list[results.Row], console: Console) -> None:
