@@ -7,12 +7,19 @@ from functools import partial
 import numpy as np
 from peers import Reconstruct, Watch
 from pwm_epie.pie import EPIE, RPIE
+from pwm_sdr.common import Ptychographic
+from pwm_sdr.lsqml import LSQML
+from pwm_sdr.maximum import PoissonML, PtychoAuto
+from pwm_sdr.projections import RAAR, DifferenceMap
+from pwm_sdr.sdr import SDR
 from scan import Scan
 
 from pwm_core import Iterate, run
 
 
-def reconstruct(kind: type[EPIE] | type[RPIE], scan: Scan, sweeps: int, watch: Watch) -> None:
+def reconstruct(
+    kind: type[EPIE] | type[RPIE] | type[Ptychographic], scan: Scan, sweeps: int, watch: Watch
+) -> None:
     def look(step: int, iterate: Iterate) -> None:
         watch(lambda: np.asarray(iterate.x))
 
@@ -22,4 +29,10 @@ def reconstruct(kind: type[EPIE] | type[RPIE], scan: Scan, sweeps: int, watch: W
 METHODS: dict[str, Reconstruct] = {
     "pwm epie": partial(reconstruct, EPIE),
     "pwm rpie": partial(reconstruct, RPIE),
+    "pwm sdr": partial(reconstruct, SDR),
+    "pwm difference-map": partial(reconstruct, DifferenceMap),
+    "pwm raar": partial(reconstruct, RAAR),
+    "pwm lsq-ml": partial(reconstruct, LSQML),
+    "pwm poisson-ml": partial(reconstruct, PoissonML),
+    "pwm ptycho-auto": partial(reconstruct, PtychoAuto),
 }

@@ -46,6 +46,10 @@ class Ptychography(Modality):
     object_axes = (Axis("y", "m"), Axis("x", "m"))
     data_axes = (Axis("frame", ""), Axis("y", "detector pixel"), Axis("x", "detector pixel"))
     scenes = KINDS
+    aliases = {  # a method's name on the field's public leaderboard
+        "epie": "ePIE",
+        "sdr": "sDR",
+    }
     specs = (
         Spec(
             "probe_error", "ΔP", "probe.error", "%", 0.0, 5.0,

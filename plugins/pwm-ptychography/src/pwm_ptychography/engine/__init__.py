@@ -6,11 +6,20 @@ from pwm_core.errors import BadValue
 from pwm_core.problem import Problem
 
 from ..operator import diffraction_of
-from .interface import Engine
+from .interface import ALTERNATING, Engine, Projection, Reflection, Sums
 from .modes import orthogonalise
 from .torch_engine import TorchEngine
 
-__all__ = ["Engine", "TorchEngine", "make_engine", "orthogonalise"]
+__all__ = [
+    "ALTERNATING",
+    "Engine",
+    "Projection",
+    "Reflection",
+    "Sums",
+    "TorchEngine",
+    "make_engine",
+    "orthogonalise",
+]
 
 
 def make_engine(

@@ -26,7 +26,13 @@ class GroupSweep:
     """
 
     def __init__(
-        self, engine: TorchEngine, frames: int, alpha: float, beta: float, groups: int = GROUPS
+        self,
+        engine: TorchEngine,
+        frames: int,
+        alpha: float,
+        beta: float,
+        groups: int = GROUPS,
+        waves: torch.Tensor | None = None,
     ) -> None:
         device, real = engine.object.device, engine.amplitude.dtype
         self.engine, self.alpha, self.beta = engine, alpha, beta
@@ -34,7 +40,13 @@ class GroupSweep:
         self.order = torch.zeros(frames, dtype=torch.long, device=device)
         self.steps = torch.zeros(2, dtype=real, device=device)  # of the object and the probe
         self.misfit = torch.zeros((), dtype=real, device=device)
+        self.waves = waves  # of all frames, where they are relaxed by Douglas–Rachford
+        self.relaxation = torch.zeros(2, dtype=real, device=device)  # σ and the weight 1 − w of the data
         self.graph: torch.cuda.CUDAGraph | None = None
+
+    def reflect(self, sigma: float, relax: float) -> None:
+        """Set how the exit waves that are kept are renewed."""
+        self.relaxation.copy_(torch.tensor([sigma, relax], dtype=self.relaxation.dtype))
 
     def __call__(self, order: torch.Tensor, object_step: float, probe_step: float) -> torch.Tensor:
         """One sweep over the frames in ``order``; returns the misfit met on the way."""
@@ -68,8 +80,14 @@ class GroupSweep:
         patch = engine.object.view(-1)[flat].view(len(frames), *engine.window)
         probe = engine.probes(frames)
         wave = probe * patch[:, None]
-        constrained, misfit = engine.constrain(engine.to_detector(wave, frames), frames)
-        change = engine.from_detector(constrained, frames) - wave
+        sigma, relax = self.relaxation
+        met = wave if self.waves is None else (1 + sigma) * wave - sigma * self.waves[frames]
+        constrained, misfit = engine.constrain(engine.to_detector(met, frames), frames)
+        new = engine.from_detector(constrained, frames)
+        if self.waves is not None:
+            new = relax * (new + sigma * self.waves[frames]) + (1 - relax - relax * sigma) * wave
+            self.waves[frames] = new
+        change = new - wave
         self.misfit += misfit
         self._update_object(flat, probe, change)
         self._update_probe(frames, patch, change)

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.fft
 import torch
 
+from .interface import Reflection
+
 if TYPE_CHECKING:
     from .torch_engine import TorchEngine
 
@@ -16,7 +18,13 @@ _RELAX = 0.1  # part by which the coherent weights of a frame follow what it ask
 
 
 def pie_loop(
-    engine: TorchEngine, order: torch.Tensor, alpha: float, beta: float, object_step: float, probe_step: float
+    engine: TorchEngine,
+    order: torch.Tensor,
+    alpha: float,
+    beta: float,
+    object_step: float,
+    probe_step: float,
+    reflection: Reflection | None = None,
 ) -> torch.Tensor:
     """One sequential sweep; the array overhead of NumPy is a third of torch's at these sizes."""
     obj, amplitude = engine.object.numpy(), engine.amplitude.numpy()
@@ -33,14 +41,15 @@ def pie_loop(
             probe = scipy.fft.ifft2(scipy.fft.fft2(probe) * ramp)
         exit_wave = probe * patch
         transfer = _transfer(engine, j)
-        wave = _forward(exit_wave, transfer)
+        wave = _forward(exit_wave if reflection is None else _reflected(exit_wave, j, reflection), transfer)
         modulus = np.sqrt((wave.real**2 + wave.imag**2).sum(0) + engine.offset)
         misfit = amplitude[j] - modulus
         factor = amplitude[j] / np.maximum(modulus, tiny)
         if valid is not None:
             misfit, factor = misfit * valid[j], np.where(valid[j], factor, 1)
         total += float(np.vdot(misfit, misfit))
-        change = _backward(wave * factor, transfer) - exit_wave
+        wave = _backward(wave * factor, transfer)
+        change = (wave if reflection is None else _renewed(wave, exit_wave, j, reflection)) - exit_wave
         intensity = (probe.real**2 + probe.imag**2).sum(0)
         density = patch.real**2 + patch.imag**2
         weight = probe_step / np.maximum((1 - beta) * density + beta * density.max(), tiny)
@@ -52,6 +61,18 @@ def pie_loop(
                 engine, j, step if ramp is None else scipy.fft.ifft2(scipy.fft.fft2(step) * ramp.conj())
             )
     return torch.tensor(total, dtype=engine.amplitude.dtype)
+
+
+def _reflected(exit_wave: np.ndarray, frame: int, reflection: Reflection) -> np.ndarray:
+    """(1+σ)ψ − σz."""
+    return (1 + reflection.sigma) * exit_wave - reflection.sigma * reflection.waves[frame].numpy()
+
+
+def _renewed(wave: np.ndarray, exit_wave: np.ndarray, frame: int, reflection: Reflection) -> np.ndarray:
+    """The relaxed Douglas–Rachford wave of a frame, which is also kept."""
+    kept, sigma, relax = reflection.waves[frame].numpy(), reflection.sigma, reflection.relax
+    kept[:] = relax * (wave + sigma * kept) + (1 - relax - relax * sigma) * exit_wave
+    return kept
 
 
 def _probe(engine: TorchEngine, frame: int) -> np.ndarray:

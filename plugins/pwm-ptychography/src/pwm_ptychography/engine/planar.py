@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 
 from pwm_core.problem import Problem
 
+from ..kernels import batch
 from ..kernels.batch import gather_all
 from ..kernels.pie import Sweeper
 from ..operator import Diffraction, diffraction_of
+from .interface import ALTERNATING, Projection, Reflection, Sums
 from .modes import orthogonalise
 from .setup import amplitudes, model_offset, near_field_kernel, start_modes, start_positions
 
@@ -54,6 +57,9 @@ class PlanarEngine:
     def probe(self) -> torch.Tensor:
         return torch.from_numpy(self.sweeper.result()[1])
 
+    def set_object(self, obj: torch.Tensor) -> None:
+        self.sweeper.set_object(obj.numpy())
+
     def set_probe(self, probe: torch.Tensor) -> None:
         self.sweeper.set_probe(probe.numpy())
 
@@ -69,6 +75,7 @@ class PlanarEngine:
         beta: float,
         object_step: float = 1.0,
         probe_step: float = 1.0,
+        reflection: Reflection | None = None,
     ) -> float:
         threads = self.threads if self.operator.scan.window[0] >= _WORTH_THREADS else 1
         misfit = self.sweeper.sweep(
@@ -79,8 +86,55 @@ class PlanarEngine:
             beta=beta,
             background=self.offset,
             threads=threads,
+            relax=1.0 if reflection is None else reflection.relax,
+            state=None if reflection is None else reflection.waves,
+            sigma=0.0 if reflection is None else reflection.sigma,
         )
         return float(misfit.sum())
+
+    def exit_waves(self) -> np.ndarray:
+        return batch.new_state(self.sweeper, self.threads)
+
+    def gather(
+        self,
+        *,
+        poisson: bool = False,
+        weights: bool = False,
+        track: bool = False,
+        waves: np.ndarray | None = None,
+        projection: Projection = ALTERNATING,
+        frames: torch.Tensor | None = None,
+    ) -> Sums:
+        p = projection
+        return _tensors(
+            gather_all(
+                self.sweeper,
+                poisson=poisson,
+                background=self.offset,
+                weights=weights,
+                track=track,
+                threads=self.threads,
+                state=waves,
+                projection=(p.entry, p.keep, p.mix, p.replace),
+                frames=None if frames is None else frames.numpy(),
+            )
+        )
+
+    def overlap(self, waves: np.ndarray) -> Sums:
+        return _tensors(batch.overlap_all(self.sweeper, waves, self.threads))
+
+    def products(
+        self,
+        waves: np.ndarray,
+        object_change: torch.Tensor,
+        probe_change: torch.Tensor,
+        frames: torch.Tensor,
+    ) -> torch.Tensor:
+        chosen = frames.numpy()
+        changes = object_change.numpy(), probe_change.numpy()
+        return torch.from_numpy(
+            batch.products_of(self.sweeper, waves, *changes, chosen, self.threads)[chosen]
+        )
 
     def accelerate(self, friction: float, feedback: float) -> None:
         parts, momentum = self.sweeper.object.image, self._momentum
@@ -111,6 +165,20 @@ class PlanarEngine:
 
     def theta(self) -> dict[str, Any]:
         return {"probe.modes": self.probe}
+
+
+def _tensors(sums: batch.Sums) -> Sums:
+    def tensor(array: np.ndarray | None) -> torch.Tensor | None:
+        return None if array is None else torch.from_numpy(array)
+
+    return Sums(
+        torch.from_numpy(sums.object),
+        torch.from_numpy(sums.probe),
+        tensor(sums.object_weight),
+        tensor(sums.probe_weight),
+        math.nan if sums.misfit is None else float(sums.misfit.sum()),
+        tensor(sums.moves),
+    )
 
 
 class _Amplitudes:

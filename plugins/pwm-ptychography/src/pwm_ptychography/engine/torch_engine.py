@@ -9,9 +9,11 @@ import torch
 from pwm_core.errors import Unsuitable
 from pwm_core.problem import Problem
 
-from ..illumination import displaced, frequencies, in_frames, shift_ramp
+from ..illumination import displaced, in_frames, shift_ramp
 from ..operator import diffraction_of
+from . import batches
 from .groups import GroupSweep
+from .interface import ALTERNATING, Projection, Reflection, Sums
 from .loop import pie_loop
 from .modes import orthogonalise
 from .setup import amplitudes, higher_modes, model_offset, near_field_kernel, start_modes, start_positions
@@ -99,15 +101,21 @@ class TorchEngine:
         assert self.kernel is not None
         return self.kernel * shift_ramp(self.kernel, -self.fractions[frames]) if self.moved else self.kernel
 
-    def constrain(self, waves: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def constrain(
+        self, waves: torch.Tensor, frames: torch.Tensor, poisson: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Replace the modulus by the measured one, modes by their common factor; masked elements stay.
 
-        Also returns Σ (|Ψ| − √I)² over the valid elements, as a 0-d tensor.
+        Also returns Σ (|Ψ| − √I)² over the valid elements, as a 0-d tensor. With ``poisson`` the factor
+        is I/|Ψ|², and what is returned is Σ |Ψ|² − I − I log(|Ψ|²/I).
         """
         measured = self.amplitude[frames]
         modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset).sqrt()
         factor = measured / modulus.clamp(min=torch.finfo(modulus.dtype).tiny ** 0.5)
         misfit = (modulus - measured) ** 2
+        if poisson:
+            factor = factor**2
+            misfit = modulus**2 * (1 - factor + torch.xlogy(factor, factor))
         if self.valid is not None:
             valid = self.valid[frames]
             factor, misfit = torch.where(valid, factor, 1.0), misfit * valid
@@ -115,8 +123,11 @@ class TorchEngine:
 
     # -- what methods call ----------------------------------------------------------------------
 
+    def set_object(self, obj: torch.Tensor) -> None:
+        self.object.copy_(obj)  # in place, as recorded sweeps hold on to the memory
+
     def set_probe(self, probe: torch.Tensor) -> None:
-        self.probe.copy_(probe)  # in place, as recorded sweeps hold on to the memory
+        self.probe.copy_(probe)
 
     def pie_sweep(
         self,
@@ -126,17 +137,49 @@ class TorchEngine:
         beta: float,
         object_step: float = 1.0,
         probe_step: float = 1.0,
+        reflection: Reflection | None = None,
     ) -> torch.Tensor:
         if self.object.device.type == "cpu":
-            return pie_loop(self, order, alpha, beta, object_step, probe_step)
+            return pie_loop(self, order, alpha, beta, object_step, probe_step, reflection)
         if self.weights is not None:
             raise Unsuitable(
                 "a probe that varies from frame to frame is fitted on the CPU only; use --device cpu"
             )
-        key = (len(order), alpha, beta, self.moved)
+        waves = None if reflection is None else reflection.waves
+        key = (len(order), alpha, beta, self.moved, None if waves is None else waves.data_ptr())
         if key not in self._sweeps:
-            self._sweeps[key] = GroupSweep(self, len(order), alpha, beta)
-        return self._sweeps[key](order, object_step, probe_step)
+            self._sweeps[key] = GroupSweep(self, len(order), alpha, beta, waves=waves)
+        sweep = self._sweeps[key]
+        if reflection is not None:
+            sweep.reflect(reflection.sigma, reflection.relax)
+        return sweep(order, object_step, probe_step)
+
+    def exit_waves(self) -> torch.Tensor:
+        return batches.exit_waves(self)
+
+    def gather(
+        self,
+        *,
+        poisson: bool = False,
+        weights: bool = False,
+        track: bool = False,
+        waves: torch.Tensor | None = None,
+        projection: Projection = ALTERNATING,
+        frames: torch.Tensor | None = None,
+    ) -> Sums:
+        return batches.gather(self, poisson, weights, track, waves, projection, frames)
+
+    def overlap(self, waves: torch.Tensor) -> Sums:
+        return batches.overlap(self, waves)
+
+    def products(
+        self,
+        waves: torch.Tensor,
+        object_change: torch.Tensor,
+        probe_change: torch.Tensor,
+        frames: torch.Tensor,
+    ) -> torch.Tensor:
+        return batches.products(self, waves, object_change, probe_change, frames)
 
     def accelerate(self, friction: float, feedback: float) -> None:
         if self._last is not None:
@@ -145,19 +188,9 @@ class TorchEngine:
         self._last = self.object.clone()
 
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rights, matrices = [], []
-        for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
-            patch, probe = self.patches(frames), self.probes(frames)
-            wave = probe * patch[:, None]
-            change = (
-                self.from_detector(self.constrain(self.to_detector(wave, frames), frames)[0], frames) - wave
-            )
-            slopes = [(probe * d[:, None]).flatten(1) for d in _gradient(patch)]
-            flat = change.flatten(1)
-            rights.append(torch.stack([(s.conj() * flat).sum(1).real for s in slopes], 1))
-            rows = [torch.stack([(a.conj() * b).sum(1).real for b in slopes], 1) for a in slopes]
-            matrices.append(torch.stack(rows, 1))
-        return torch.cat(rights), torch.cat(matrices)
+        moves = self.gather(track=True).moves
+        assert moves is not None
+        return moves[:, :2], moves[:, [2, 4, 4, 3]].view(-1, 2, 2)
 
     def move(self, pixels: torch.Tensor) -> None:
         exact = self.corners.double() + self.fractions.double() + pixels.to(self.corners.device).double()
@@ -227,9 +260,3 @@ class TorchEngine:
     def _blocks(self, *arrays: torch.Tensor | None) -> Any:
         for start in range(0, self.frames, _BLOCK):
             yield [None if a is None else a[start : start + _BLOCK] for a in arrays]
-
-
-def _gradient(patch: torch.Tensor) -> list[torch.Tensor]:
-    """Derivatives (frame, y, x) along y and x, in Fourier space."""
-    spectrum = torch.fft.fft2(patch)
-    return [torch.fft.ifft2(2j * torch.pi * f * spectrum) for f in frequencies(patch)]

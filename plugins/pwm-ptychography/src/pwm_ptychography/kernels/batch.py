@@ -10,9 +10,10 @@ from pwm_core.errors import BadValue
 
 from .pie import EMPTY, Sweeper
 from .plan import PlanarObject, aligned
-from .positions import per_position
-from .sweeps import make_gather, make_overlap
-from .threads import run_threads, share
+from .positions import per_position, same_modes, visits
+from .sweeps import make_gather, make_overlap, make_products
+from .threads import run_threads
+from .threads import share as part_of
 
 
 class Sums:
@@ -66,8 +67,9 @@ def gather_all(
     threads: int = 1,
     state: np.ndarray | None = None,
     projection: tuple[float, float, float, float] = (1, 0, 0, 1),
+    frames: Any = None,
 ) -> Sums:
-    """Sums over all positions of a `pie.Sweeper`'s data at its present object and probe.
+    """Sums over all positions of a `pie.Sweeper`'s data (or over ``frames``) at its present object and probe.
 
     chi is the change of the exit wave towards the data: ``relax`` times the projection step of the amplitude
     model, which is -1/2 the gradient of sum (sqrt(|z|^2 + background) - b)^2, or with ``poisson`` -1/2 that
@@ -97,30 +99,63 @@ def gather_all(
         track=int(track),
     )
     data = (engine.data.reshape(-1), per_position(background, count, "background"), engine.kernel)
-    coefficients = tuple(map(float, (relax, *projection)))
+    entry, *renewal = projection
+    coefficients = float(relax), _singles(entry, 1 - entry), _singles(*renewal)
+    chosen = np.arange(count) if frames is None else visits(frames, count)
     moves, misfit = np.zeros((count if track else 1, 5)), np.zeros(count)
     parts = [_Part(engine, weights) for _ in range(threads)]
-    waves = EMPTY if state is None else _checked(engine, state)
+    waves = EMPTY if state is None else engine.checked(state)
     if track:
         o.guard()
 
     def work(t: int) -> None:
         part = parts[t]
+        places = engine.corners, engine.ramps, chosen, part_of(len(chosen), threads, t)
         run(
-            *(
-                o.flat_image,
-                modes,
-                engine.spectrum,
-                data,
-                engine.corners,
-                engine.ramps,
-                share(count, threads, t),
-            ),
+            *(o.flat_image, modes, engine.spectrum, data, places),
             *(waves, coefficients, part.spaces, part.sums, moves.reshape(-1), misfit),
         )
 
     run_threads(threads, work)
     return _total(engine, parts, weights, misfit, moves if track else None)
+
+
+def products_of(
+    engine: Sweeper,
+    state: np.ndarray,
+    object_change: np.ndarray,
+    probe_change: np.ndarray,
+    frames: Any = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """How changes of object and probe meet the ``state``, a change of the exit wave wanted at each position.
+
+    With a = object_change * probe and b = patch * probe_change, summed over modes: (positions, 5)
+    Re<a, state>, Re<b, state>, |a|^2, |b|^2, Re<a, b>.  They are the normal equations of the two steps that
+    come closest to ``state``; positions other than ``frames`` stay 0.
+    """
+    p, count = engine.plan, len(engine.data)
+    run = make_products(p.n, p.width, int(engine.shifted))
+    towards = PlanarObject(engine.object.shape)
+    towards.put(np.asarray(object_change))
+    change = same_modes(probe_change, (engine.modes, p.n, p.n))
+    packed = (p.pack_spectrum(np.fft.fft2(change)) if engine.shifted else p.pack(change)).reshape(-1)
+    waves, totals = engine.checked(state), np.zeros((count, 5))
+    chosen = np.arange(count) if frames is None else visits(frames, count)
+
+    def work(t: int) -> None:
+        probe = np.empty_like(engine.probe) if engine.shifted else engine.probe
+        moved = np.empty_like(packed) if engine.shifted else packed
+        spaces = probe, moved, (aligned(p.tiles), aligned(p.strip))
+        places = engine.corners, engine.ramps, chosen, part_of(len(chosen), threads, t)
+        fields = engine.spectrum, packed
+        run(
+            *(engine.object.flat_image, towards.flat_image, engine.modes, fields, places),
+            *(waves, spaces, totals.reshape(-1)),
+        )
+
+    run_threads(threads, work)
+    return totals
 
 
 def overlap_all(engine: Sweeper, state: np.ndarray, threads: int = 1) -> Sums:
@@ -131,7 +166,7 @@ def overlap_all(engine: Sweeper, state: np.ndarray, threads: int = 1) -> Sums:
     p, o, count = engine.plan, engine.object, len(engine.data)
     run = make_overlap(p.n, p.width, int(engine.shifted))
     parts = [_Part(engine, True) for _ in range(threads)]
-    waves = _checked(engine, state)
+    waves = engine.checked(state)
 
     def work(t: int) -> None:
         part = parts[t]
@@ -142,7 +177,7 @@ def overlap_all(engine: Sweeper, state: np.ndarray, threads: int = 1) -> Sums:
                 engine.spectrum,
                 engine.corners,
                 engine.ramps,
-                share(count, threads, t),
+                part_of(count, threads, t),
             ),
             *(waves, part.spaces, part.sums),
         )
@@ -158,12 +193,9 @@ def new_state(engine: Sweeper, threads: int = 1) -> np.ndarray:
     return state
 
 
-def _checked(engine: Sweeper, state: np.ndarray) -> np.ndarray:
-    """The exit waves as one row; the compiled loops check nothing."""
-    shape = len(engine.data), engine.modes * 2 * engine.plan.size
-    if state.shape != shape or state.dtype != np.float32 or not state.flags.c_contiguous:
-        raise BadValue(f"exit waves must be a float32 array {shape} from `new_state`")
-    return state.reshape(-1)
+def _singles(*values: float) -> tuple[Any, ...]:
+    """Single-precision numbers for the kernels."""
+    return tuple(np.float32(value) for value in values)
 
 
 def _total(

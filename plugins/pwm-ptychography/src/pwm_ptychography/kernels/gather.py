@@ -6,25 +6,10 @@ from numba.core import types
 
 from .arrays import Field, Patch
 from .butterflies import multiply, multiply_conj, sub
-from .elements import Total, add_scaled, minus_product, power, scaled
+from .elements import Total, minus_product, power, scaled
 from .lowering import intrinsic, lower
 from .passes import back
-from .steps import wave_rows
-
-
-def _mixed_wave(e, layout, image, probe, state, mix, work):
-    state, rest = Field(e, layout, state), e.constant(1.0) - mix
-
-    def mixed(strip, row, wave):
-        return add_scaled(state.load(strip, row), rest, scaled(wave, mix))
-
-    wave_rows(e, layout, Patch(e, layout, image), Field(e, layout, probe), work, mixed)
-
-
-@intrinsic
-def mixed_wave(typingctx, n, width, image, probe, state, mix, work):
-    """Rows of the transform of mix * probe * patch + (1 - mix) * state for one mode, into tiles."""
-    return lower(types.none, (n, width), (image, probe, state, mix, work), _mixed_wave)
+from .steps import renewed
 
 
 def _real_product(a, b):
@@ -63,17 +48,13 @@ class _RowSums:
 
 def _gather(e, layout, stateful, weights, track, image, probe, state, projection, work, sums, lead, moves):
     patch, probe, state = Patch(e, layout, image), Field(e, layout, probe), Field(e, layout, state)
-    keep, mix, replace = projection
     totals = [Total(e) for _ in range(5)] if track else []
     row_sums = _RowSums(e, layout, weights, track, patch, sums, lead)
 
     def change_of(strip, row, wave, o, p):
         if not stateful:
             return minus_product(wave, o, p)
-        mixed = add_scaled(state.load(strip, row), keep, scaled(multiply(o, p), mix))
-        new = add_scaled(wave, replace, mixed)
-        state.store(strip, row, new)
-        return new
+        return renewed(state, projection, 0, strip, row, wave, o, p)
 
     def store(strip, rows, values):
         terms = [e.zero() for _ in totals]
@@ -95,9 +76,8 @@ def gather(
 ):
     """Rows inverse for one mode, then sums of conj(probe) chi and conj(patch) chi.
 
-    chi is the change of the exit wave or, if ``stateful``, the whole new exit wave, keep * state + mix *
-    probe * patch + replace * (constrained wave), which becomes the state; ``projection`` is (keep, mix,
-    replace).
+    chi is the change of the exit wave or, if ``stateful``, the whole new exit wave, which is the state
+    `steps.renewed` with ``projection``.
 
     ``sums``: an object's patch, a field, and real rows in strip order, which with ``weights`` gain |patch|^2
     times ``lead``, while a third plane of the object gains |probe|^2.
@@ -118,3 +98,35 @@ def _overlap(e, layout, image, probe, state, sums, lead):
 def overlap(typingctx, n, width, image, probe, state, sums, lead):
     """The sums of `gather` with weights for given exit waves (``state``), without any transform."""
     return lower(types.none, (n, width), (image, probe, state, sums, lead), _overlap)
+
+
+def _products(e, layout, image, probe, towards, direction, state, totals):
+    patch, probe, state = Patch(e, layout, image), Field(e, layout, probe), Field(e, layout, state)
+    towards, direction = Patch(e, layout, towards), Field(e, layout, direction)
+    sums = [Total(e) for _ in range(5)]
+    with e.loop(layout.strips) as strip:
+        parts = [e.variable(e.zero()) for _ in sums]
+        with e.loop(layout.n) as row:
+            by_object = multiply(towards.load(strip, row), probe.load(strip, row))
+            by_probe = multiply(direction.load(strip, row), patch.load(strip, row))
+            change = state.load(strip, row)
+            terms = [
+                *(_real_product(by_object, change), _real_product(by_probe, change)),
+                *(power(by_object), power(by_probe), _real_product(by_object, by_probe)),
+            ]
+            for (get, put), term in zip(parts, terms, strict=True):
+                put(get() + term)
+        for total, (get, _) in zip(sums, parts, strict=True):
+            total.add(get())
+    for k, total in enumerate(sums):
+        e.add_scalar(total.value(), totals, k)
+
+
+@intrinsic
+def products(typingctx, n, width, image, probe, towards, direction, state, totals):
+    """Add Re<a, state>, Re<b, state>, |a|^2, |b|^2 and Re<a, b> to ``totals`` (5, float64), for one mode.
+
+    a = towards * probe and b = patch * direction are what steps of object and probe change the exit wave by.
+    """
+    arguments = (image, probe, towards, direction, state, totals)
+    return lower(types.none, (n, width), arguments, _products)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pwm_core.errors import Unsuitable
+from pwm_core.errors import BadValue, Unsuitable
 
 from .plan import Frames, PlanarObject, aligned, plan
 from .positions import patch_corners, per_position, same_modes, shifts, visits
@@ -86,6 +86,8 @@ class Sweeper:
         threads: int = 1,
         block: int = 16,
         background: Any = 0.0,
+        state: np.ndarray | None = None,
+        sigma: float = 0.0,
     ) -> np.ndarray:
         """One sweep over the positions in ``order``.
 
@@ -97,7 +99,15 @@ class Sweeper:
             P_m += probe_step conj(O_j) chi_m / ((1 - beta) |O_j|^2 + beta max |O_j|^2)
 
         alpha = beta = 1 is ePIE (doi:10.1016/j.ultramic.2009.05.012), less is rPIE
-        (doi:10.1364/OPTICA.4.000736).  A ``probe_step`` of 0 keeps the probe.  ``background`` (one number or
+        (doi:10.1364/OPTICA.4.000736).  A ``probe_step`` of 0 keeps the probe.
+
+        With ``state``, exit waves Z_m from `batch.new_state`, chi_m is instead the change to the relaxed
+        Douglas-Rachford wave, which becomes the state (doi:10.1364/OE.27.031246; ``relax`` is 1 - w there):
+
+            Z_m <- relax * (projection of Y_m + sigma Z_m) + (1 - relax - relax sigma) P_m O_j,
+            Y_m = (1 + sigma) P_m O_j - sigma Z_m
+
+         ``background`` (one number or
         one a position) counts in the model: |wave| is sqrt(sum |wave_m|^2 + background).
 
         With several threads, `schedule.rounds` deals the positions out: in each round every thread updates
@@ -108,22 +118,39 @@ class Sweeper:
         """
         p, o, count = self.plan, self.object, len(self.data)
         regularised = int(alpha != 1 or beta != 1)
-        run = make_sweep(p.n, p.width, int(self.modes > 1), regularised, int(self.near), int(self.shifted))
+        stateful = int(state is not None)
+        run = make_sweep(
+            p.n, p.width, int(self.modes > 1), regularised, int(self.near), int(self.shifted), stateful
+        )
+        memory = (
+            EMPTY if state is None else self.checked(state),
+            (np.float32(1 + sigma), np.float32(-sigma)),
+            (np.float32(relax * sigma), np.float32(1 - relax - relax * sigma), np.float32(relax)),
+        )
         order, background = visits(order, count), per_position(background, count, "background")
         team = self._team(threads)
         table = order[:, None] if threads == 1 else rounds(order, self.corners, p.n, threads)
-        steps = tuple(map(float, (object_step, alpha, probe_step, beta, relax)))
+        # the relaxation of a wave with a state is part of its renewal
+        steps = tuple(map(float, (object_step, alpha, probe_step, beta, 1.0 if stateful else relax)))
         team[0][:], team[1][:] = self.probe, self.spectrum
-        state = (o.flat_image, self.modes, tuple(team))
+        image = (o.flat_image, self.modes, tuple(team))
         data = (self.data.reshape(-1), background, self.kernel)
         counter = barrier_counter()
 
         def work(t: int) -> None:
-            run(t, counter, table, block, *state, data, self.corners, self.ramps, steps, self.misfit)
+            places = self.corners, self.ramps
+            run(t, counter, table, block, *image, data, *places, steps, memory, self.misfit)
 
         run_threads(threads, work)
         self.probe[:], self.spectrum[:] = team[0][0], team[1][0]
         return self.misfit
+
+    def checked(self, state: np.ndarray) -> np.ndarray:
+        """The exit waves as one row, or BadValue; the compiled loops check nothing."""
+        shape = len(self.data), self.modes * 2 * self.plan.size
+        if state.shape != shape or state.dtype != np.float32 or not state.flags.c_contiguous:
+            raise BadValue(f"exit waves must be a float32 array {shape} from `new_state`")
+        return state.reshape(-1)
 
     def _team(self, threads: int) -> list[np.ndarray]:
         """Probe, spectrum, increment, buffer and scratch memory, one row per thread."""

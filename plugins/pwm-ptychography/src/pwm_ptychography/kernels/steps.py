@@ -47,12 +47,13 @@ def wave_rows(e, layout, patch, probe, work, mixed=lambda strip, row, wave: wave
     return brightest
 
 
-def _exit_wave(e, layout, image, probe, modes, work):
+def _exit_wave(e, layout, image, probe, modes, work, mixed_of=None):
     buffer, scratch = work
     patch, probe, brightest = Patch(e, layout, image), Field(e, layout, probe), Peak(e)
     with e.loop(modes) as mode:
-        peak = wave_rows(e, layout, patch, probe.mode(mode), (buffer + mode * layout.tiles, scratch))
-        brightest.see(peak.get())
+        mixed = [mixed_of(mode)] if mixed_of else []
+        tiles = buffer + mode * layout.tiles
+        brightest.see(wave_rows(e, layout, patch, probe.mode(mode), (tiles, scratch), *mixed).get())
     return brightest.value()
 
 
@@ -60,6 +61,22 @@ def _exit_wave(e, layout, image, probe, modes, work):
 def exit_wave(typingctx, n, width, image, probe, modes, work):
     """Rows of the transform of the exit waves probe * patch, into tiles; returns max |patch|^2."""
     return lower(types.float32, (n, width), (image, probe, modes, work), _exit_wave)
+
+
+def _mixed_exit_wave(e, layout, image, probe, modes, state, mix, work):
+    state, (entry, hold) = Field(e, layout, state), mix
+
+    def mixed_of(mode):
+        own = state.mode(mode)
+        return lambda strip, row, wave: add_scaled(own.load(strip, row), hold, scaled(wave, entry))
+
+    return _exit_wave(e, layout, image, probe, modes, work, mixed_of)
+
+
+@intrinsic
+def mixed_exit_wave(typingctx, n, width, image, probe, modes, state, mix, work):
+    """`exit_wave` of entry * probe * patch + hold * state, where ``mix`` is (entry, hold)."""
+    return lower(types.float32, (n, width), (image, probe, modes, state, mix, work), _mixed_exit_wave)
 
 
 def _constrain(e, layout, many, poisson, amplitudes, relax, background, buffer, modes):
@@ -121,11 +138,22 @@ def constrain(typingctx, n, width, many, poisson, amplitudes, relax, background,
     return lower(types.float64, (n, width, many, poisson), arguments, _constrain)
 
 
+def renewed(state, projection, mode, strip, row, wave, o, p):
+    """The new state, keep * state + mix * o p + replace * wave, which is also stored."""
+    keep, mix, replace = projection
+    state = state.mode(mode)
+    mixed = add_scaled(state.load(strip, row), keep, scaled(multiply(o, p), mix))
+    new = add_scaled(wave, replace, mixed)
+    state.store(strip, row, new)
+    return new
+
+
 class _Updater:
     """The update of object and probe, row by row."""
 
-    def __init__(self, e, regularised, patch, probe, out, steps):
+    def __init__(self, e, regularised, patch, probe, out, steps, kept):
         self.e, self.regularised, self.patch, self.probe, self.out = e, regularised, patch, probe, out
+        self.kept = kept
         self.object_step, self.probe_step = steps
         self.brightest = Peak(e)
 
@@ -137,6 +165,9 @@ class _Updater:
         """Update one mode; returns the terms of the object update (re, im) and new and old |probe|^2."""
         probe = self.probe.mode(mode)
         o, p = self.patch.load(strip, row), probe.load(strip, row)
+        if self.kept:
+            state, projection = self.kept
+            wave = renewed(state, projection, mode, strip, row, wave, o, p)
         chi = minus_product(wave, o, p)
         increment, step = multiply_conj(chi, o), self._step(self.probe_step, power(o))
         if self.out is None:
@@ -153,10 +184,13 @@ class _Updater:
         self.patch.store(strip, row, add_scaled((re, im), step, self.patch.load(strip, row)))
 
 
-def _update(e, layout, many, regularised, apart, image, probe, modes, out, work, steps):
+def _update(
+    e, layout, many, regularised, apart, stateful, image, probe, modes, out, work, steps, state, projection
+):
     buffer, scratch = work
     out = Field(e, layout, out) if apart else None
-    updater = _Updater(e, regularised, Patch(e, layout, image), Field(e, layout, probe), out, steps)
+    kept = (Field(e, layout, state), projection) if stateful else None
+    updater = _Updater(e, regularised, Patch(e, layout, image), Field(e, layout, probe), out, steps, kept)
 
     def store(strip, rows, values):
         for row, wave in zip(rows, values, strict=True):
@@ -183,13 +217,30 @@ def _update(e, layout, many, regularised, apart, image, probe, modes, out, work,
 
 
 @intrinsic
-def update(typingctx, n, width, many, regularised, apart, image, probe, modes, out, work, steps):
+def update(
+    typingctx,
+    n,
+    width,
+    many,
+    regularised,
+    apart,
+    stateful,
+    image,
+    probe,
+    modes,
+    out,
+    work,
+    steps,
+    state,
+    projection,
+):
     """Rows inverse, then object and probe update; returns max sum |probe|^2 after the update.
 
     ``steps`` of object and probe are (step, slope, floor): step / (slope * sum|other|^2 + floor) when
-    ``regularised``, otherwise just step.  ``apart``: the probe stays, and its increment goes to ``out``."""
-    arguments = (image, probe, modes, out, work, steps)
-    return lower(types.float32, (n, width, many, regularised, apart), arguments, _update)
+    ``regularised``, otherwise just step.  ``apart``: the probe stays, and its increment goes to ``out``.
+    ``stateful``: the constrained wave is first `renewed` with the state and ``projection``."""
+    arguments = (image, probe, modes, out, work, steps, state, projection)
+    return lower(types.float32, (n, width, many, regularised, apart, stateful), arguments, _update)
 
 
 def _peak(e, layout, probe, modes):

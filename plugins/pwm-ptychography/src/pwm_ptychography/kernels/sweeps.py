@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .elements import TINY
-from .gather import gather, mixed_wave, overlap
+from .gather import gather, overlap, products
 from .layout import Layout
 from .lowering import compiled
 from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
-from .steps import constrain, exit_wave, peak, update
+from .steps import constrain, exit_wave, mixed_exit_wave, peak, update
 from .threads import wait
 
 # numba notices changes of this file only: the generators' sources enter the cache key as a closure constant
@@ -28,17 +28,22 @@ f32: Any = np.float32
 
 
 @lru_cache(None)
-def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shifted: int) -> Any:
+def make_sweep(
+    n: int, width: int, many: int, regularised: int, near: int, shifted: int, stateful: int
+) -> Any:
     """The sequential sweep of one thread of a team for one combination of features; see `pie.Sweeper.sweep`.
 
     ``rounds`` (rounds, threads) are positions, -1 for none; ``image`` is (object, plane, pitch); the arrays
     of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
-    relaxation."""
+    relaxation; ``memory`` is the state of all positions with its (entry, hold) and (keep, mix, replace)."""
     size, version = n * n, SOURCES
 
     @compiled
-    def sweep(thread, counter, rounds, block, image, modes, team, data, corners, ramps, steps, misfit):
+    def sweep(
+        thread, counter, rounds, block, image, modes, team, data, corners, ramps, steps, memory, misfit
+    ):
         _ = version
+        state, mix, projection = memory
         obj, plane, pitch = image
         probes, spectra, increments, buffers, scratches = team
         amplitudes, background, kernel = data
@@ -55,7 +60,11 @@ def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shift
                 if shifted:
                     shift_probe(n, width, spectrum, modes, ramp, work, probe)
                     bright = peak(n, width, probe, modes)
-                top = exit_wave(n, width, patch, probe, modes, work)
+                wave = (state, j * modes * 2 * size)
+                if stateful:
+                    top = mixed_exit_wave(n, width, patch, probe, modes, wave, mix, work)
+                else:
+                    top = exit_wave(n, width, patch, probe, modes, work)
                 if near:
                     misfit[j] = constrain_near(
                         n, width, 0, shifted, measured, f32(relax), background[j], kernel, ramp, modes, work
@@ -67,7 +76,20 @@ def make_sweep(n: int, width: int, many: int, regularised: int, near: int, shift
                     )
                 pair = (step_of(a, alpha, bright, regularised), step_of(b, beta, top, regularised))
                 bright = update(
-                    n, width, many, regularised, shifted, patch, probe, modes, increment, work, pair
+                    n,
+                    width,
+                    many,
+                    regularised,
+                    shifted,
+                    stateful,
+                    patch,
+                    probe,
+                    modes,
+                    increment,
+                    work,
+                    pair,
+                    wave,
+                    projection,
                 )
                 if shifted and b != 0:
                     unshift_increment(n, width, increment, modes, ramp, work, spectrum)
@@ -121,22 +143,24 @@ def make_gather(
     weights: int,
     track: int,
 ) -> Any:
-    """Sums over positions ``start .. stop`` at fixed object and probe; see `batch.gather_all`.
+    """Sums over ``frames[start:stop]`` at fixed object and probe; see `batch.gather_all`.
 
     ``sums`` are those of the object (with their pitch), of the probe, and of the probe's weights."""
     size, tiles, version = n * n, Layout(n, width).tiles, SOURCES
 
     @compiled
     def gather_positions(
-        image, modes, spectrum, data, corners, ramps, span, state, coefficients, spaces, sums, moves, misfit
+        image, modes, spectrum, data, places, state, coefficients, spaces, sums, moves, misfit
     ):
         _ = version
         obj, plane, pitch = image
         amplitudes, background, kernel = data
-        relax, entry, keep, mix, replace = coefficients
+        corners, ramps, frames, span = places
+        relax, mix, projection = coefficients
         probe, increment, work = spaces
         object_sums, sums_pitch, probe_sums, probe_weights = sums
-        for j in range(span[0], span[1]):
+        for i in range(span[0], span[1]):
+            j = frames[i]
             patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
             object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
             ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
@@ -144,10 +168,8 @@ def make_gather(
                 shift_probe(n, width, spectrum, modes, ramp, work, probe)
                 increment[:] = 0
             if stateful:
-                for m in range(modes):
-                    field, tile = m * 2 * size, m * tiles
-                    wave = (state, j * modes * 2 * size + field)
-                    mixed_wave(n, width, patch, (probe, field), wave, f32(entry), ((work[0], tile), work[1]))
+                waves = (state, j * modes * 2 * size)
+                mixed_exit_wave(n, width, patch, probe, modes, waves, mix, work)
             else:
                 exit_wave(n, width, patch, probe, modes, work)
             if near:
@@ -159,7 +181,6 @@ def make_gather(
                 misfit[j] = size * constrain(
                     n, width, many, poisson, measured, f32(relax), light, work[0], modes
                 )
-            projection = (f32(keep), f32(mix), f32(replace))
             for m in range(modes):
                 field, tile = m * 2 * size, m * tiles
                 targets = (object_patch, (increment if shifted else probe_sums, field), probe_weights)
@@ -218,6 +239,34 @@ def make_overlap(n: int, width: int, shifted: int) -> Any:
                 unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
 
     return overlap_positions
+
+
+@lru_cache(None)
+def make_products(n: int, width: int, shifted: int) -> Any:
+    """What `gather.products` finds for every position of ``frames[start:stop]``; see `batch.products_of`."""
+    size, version = n * n, SOURCES
+
+    @compiled
+    def products_of_positions(image, towards, modes, fields, places, state, spaces, totals):
+        _ = version
+        obj, plane, pitch = image
+        step, step_plane, step_pitch = towards
+        spectrum, direction = fields
+        corners, ramps, frames, span = places
+        probe, moved, work = spaces
+        for i in range(span[0], span[1]):
+            j = frames[i]
+            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
+            step_patch = ((step, corners[j, 0] * step_pitch + corners[j, 1]), step_plane, step_pitch)
+            if shifted:
+                shift_probe(n, width, spectrum, modes, (ramps, j * 4 * n), work, probe)
+                shift_probe(n, width, direction, modes, (ramps, j * 4 * n), work, moved)
+            for m in range(modes):
+                field = m * 2 * size
+                wave = (state, j * modes * 2 * size + field)
+                products(n, width, patch, (probe, field), step_patch, (moved, field), wave, (totals, j * 5))
+
+    return products_of_positions
 
 
 @lru_cache(None)
