@@ -111,11 +111,11 @@ def scale_bar(axes: Axes, pixel: float, unit: str = "m") -> None:
         [x, x + length / pixel], [y, y], color="white", lw=2, solid_capstyle="butt", path_effects=outline
     )
     axes.text(
-        x + length / pixel / 2,
+        x,
         y - 0.02 * height,
         with_prefix(length, unit),
         color="white",
-        ha="center",
+        ha="left",  # in a small panel the words are longer than the bar
         va="bottom",
         fontsize=7,
         path_effects=[withStroke(linewidth=1.5, foreground="black", alpha=0.7)],
@@ -125,11 +125,14 @@ def scale_bar(axes: Axes, pixel: float, unit: str = "m") -> None:
 
 
 def show_loss(axes: Axes, history: list[dict[str, float]]) -> None:
-    """The loss against the step, on a log axis where it is positive."""
+    """The loss against the step, on a log axis where it is positive; nothing if the method states none."""
     steps = [row["step"] for row in history if "loss" in row]
     losses = [row["loss"] for row in history if "loss" in row]
+    if not losses:
+        axes.set_visible(False)
+        return
     axes.plot(steps, losses, lw=1.2, color="tab:blue", marker="." if len(steps) < 20 else None, ms=4)
-    if losses and min(losses) > 0:
+    if min(losses) > 0:
         axes.set_yscale("log")
     axes.set_title("loss")
     axes.set_xlabel("step")

@@ -48,6 +48,8 @@ class EstimateThenDenoise(Reconstructor):
         weight = 1 / noise.variance(data.clamp(min=0)).clamp(min=1e-12)
         if operator.linear and data.shape == x.shape:
             x = element_by_element(operator, data, weight, x)
+        if problem.mask is not None:
+            weight = weight * problem.tensor(problem.mask)
         yield Iterate(invert(operator, data, weight, x))
 
     def _channel_by_channel(self, y: np.ndarray, problem: Problem) -> Iterate:
