@@ -228,7 +228,7 @@ class WritesToImage(GoodDenoiser):
 
 
 BAD_DENOISERS: dict[type, set[str]] = {
-    Idle: {"reduces_noise", "estimates_then_denoises"},
+    Idle: {"reduces_noise"},
     OneUnitOnly: {"reduces_noise"},
     NeverRests: {"no_noise_no_change"},
     DoubleImages: {"keeps_shape_and_type"},

@@ -30,19 +30,16 @@ def check_result_is_sound(subject: Subject, case: Case) -> None:
 
 @on_every_case
 def check_data_fit_improves(subject: Subject, case: Case) -> None:
-    """The loss falls, and the result explains the data better than the starting object did.
-
-    Where the start already lies within the noise, the result must do so too. A denoiser gives up fit for
-    smoothness from step to step; of it only the result is asked.
-    """
+    """The loss falls, and the result explains the data better than the starting object did."""
     result, problem = subject.result(case), case.problem
     losses = _losses(result)
-    if len(losses) > 1 and subject.entry.card.role != "denoiser":
+    if len(losses) > 1 and subject.entry.card.role != "denoiser":  # these trade fit for smoothness
         require(not losses[-1] > losses[0], f"the loss went from {losses[0]:.4g} up to {losses[-1]:.4g}")
     if result.x.shape != tuple(problem.shape) or not np.isfinite(result.x).all():
         return  # check_result_is_sound says so
     before = misfit(problem, problem.start.numpy())
     after = misfit(problem, result.x, result.theta)
+    # Where the start already lies within the noise, it is enough that the result does so too.
     slack = 5 * (np.size(problem.y) / 2) ** 0.5 if _fits(problem) else 0.0  # of a likelihood's scatter
     require(
         after < before + slack, f"the misfit of the data went from {before:.6g} at the start to {after:.6g}"

@@ -192,7 +192,7 @@ class _Amplitudes:
         return self.shape[0]
 
     def __getitem__(self, frame: int) -> np.ndarray:
-        counts = torch.from_numpy(np.asarray(self.problem.y[frame], dtype=np.float32))
+        counts = torch.from_numpy(np.require(self.problem.y[frame], np.float32, "W"))
         amplitude = amplitudes(counts, self.operator, self.stabilised).numpy()
         return np.fft.ifftshift(amplitude) if self.far else amplitude
 
