@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, version
@@ -48,12 +49,13 @@ class Cell:
     @property
     def command(self) -> str:
         """The command that does this run alone and leaves its folder."""
-        words = ["pwm run --method", self.method, "--modality", self.modality, "--scene", self.scene]
+        words = ["pwm", "run", "--method", self.method, "--modality", self.modality, "--scene", self.scene]
         words += ["--scenario", self.scenario, "--seed", str(self.seed), "--threads", str(self.threads)]
         words += ["--calibrate", self.calibrator] if self.calibrator else []
         words += ["--device", self.device] if self.device != "cpu" else []
-        words += [f"--set {k}={v}" for k, v in self.settings.items()]
-        return " ".join(words + [f"--simulate {k}={v}" for k, v in self.simulate.items()])
+        for option, pairs in (("--set", self.settings), ("--simulate", self.simulate)):
+            words += [word for k, v in pairs.items() for word in (option, f"{k}={v}")]
+        return shlex.join(words)
 
     def key(self, found: Registry) -> str:
         """SHA-256 of the cell, the sources behind it and the numeric environment."""

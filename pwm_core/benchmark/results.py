@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -51,7 +50,7 @@ def scored(table: Iterable[Row]) -> list[Row]:
 def mean(table: Iterable[Row], name: str) -> float | None:
     """Mean of a column over the rows that have it: a diverged run counts as 0, a missing one does not."""
     values = [r[name] for r in table if r.get(name) is not None]
-    return math.fsum(values) / len(values) if values else None
+    return sum(values) / len(values) if values else None
 
 
 class Recovery(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadFile
+from ..formats.write import replacing
 
 
 class Store:
@@ -35,7 +36,8 @@ class Store:
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
         """A temporary folder that becomes the cell's when the block ends without an error."""
-        temporary = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self.folder / "cells"))
+        temporary = self.folder / "cells" / f".{key[:12]}-{uuid.uuid4().hex}"
+        temporary.mkdir()  # readable by whom the user lets read, unlike tempfile's
         try:
             yield temporary
             try:
@@ -91,11 +93,5 @@ def _write(path: Path, facts: dict[str, Any]) -> None:
 
 
 def _atomically(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(text.encode())

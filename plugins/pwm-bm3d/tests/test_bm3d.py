@@ -37,6 +37,7 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(np.ptp(truth) ** 2 / np.mean((image - truth) ** 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.05, 0.1, 0.2])
 @pytest.mark.parametrize("scene", [camera, lattice])
 def test_as_good_as_the_package_of_the_authors(scene: Any, sigma: float) -> None:
