@@ -1,0 +1,125 @@
+"""Total variation of images, video and volumes, and its proximal point by the accelerated dual method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from .scaling import inner
+
+
+@dataclass
+class Dual:
+    """Where the dual iteration stands, so that the next proximal point starts from it."""
+
+    p: torch.Tensor  # (axis, *object)
+    q: torch.Tensor  # extrapolated
+    momentum: float = 1.0
+
+
+@dataclass
+class Variation:
+    """Σ_j √(Σ_a (c w_a ∂_a x)_j²) with forward differences and free edges.
+
+    ``weight``    c, in the object's shape or broadcasting to it; it stands inside the root
+    ``axes``      positions of the object's axes along which is differenced
+    ``steps``     w, one for each of them
+    ``together``  further axes whose differences share one root: vectorial total variation
+    """
+
+    weight: torch.Tensor
+    axes: tuple[int, ...]
+    steps: tuple[float, ...]
+    together: tuple[int, ...] = field(default=())
+
+    def of(self, x: torch.Tensor) -> float:
+        """The total variation of ``x``."""
+        return float(self._length(self.gradient(x)).sum(dtype=torch.float64))
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Weighted forward differences (axis, *object), zero at the far edge of each axis."""
+        out = x.new_zeros((len(self.axes), *x.shape))
+        for g, axis, step in zip(out, self.axes, self.steps, strict=True):
+            n = x.shape[axis] - 1
+            near, far = x.narrow(axis, 0, n), x.narrow(axis, 1, n)
+            torch.sub(far, near, out=g.narrow(axis, 0, n))
+            g *= self.weight if step == 1 else step * self.weight
+        return out
+
+    def adjoint(self, p: torch.Tensor) -> torch.Tensor:
+        """The adjoint of :meth:`gradient`."""
+        x = torch.zeros_like(p[0])
+        for g, axis, step in zip(p * self.weight, self.axes, self.steps, strict=True):
+            n = x.shape[axis] - 1
+            inside = g.narrow(axis, 0, n)
+            x.narrow(axis, 0, n).sub_(inside, alpha=step)
+            x.narrow(axis, 1, n).add_(inside, alpha=step)
+        return x
+
+    def start(self, x: torch.Tensor) -> Dual:
+        """The dual iteration at zero."""
+        p = x.new_zeros((len(self.axes), *x.shape))
+        return Dual(p, p)
+
+    def project(self, p: torch.Tensor) -> torch.Tensor:
+        """The nearest dual field with lengths of at most one."""
+        return p / self._length(p).clamp_(min=1)
+
+    def prox(
+        self, v: torch.Tensor, metric: torch.Tensor, dual: Dual, steps: int, nonnegative: bool
+    ) -> torch.Tensor:
+        """argmin ½‖x − v‖²_metric + TV(x), over x ≥ 0 if ``nonnegative``; ``dual`` is carried on.
+
+        Fast gradient projection on the dual (Beck & Teboulle 2009, doi:10.1109/TIP.2009.2028250) with
+        the diagonal steps of Pock & Chambolle 2011 (doi:10.1109/ICCV.2011.6126441) and restarts where
+        the momentum points uphill (O'Donoghue & Candès 2015, doi:10.1007/s10208-013-9150-3).
+        """
+        inverse = 1 / metric
+        length = self._dual_step(inverse.expand(v.shape))
+        for _ in range(steps):
+            x = self._primal(v, inverse, dual.q, nonnegative)
+            p = self.project(torch.addcmul(dual.q, length, self.gradient(x)))
+            moved = p - dual.p
+            uphill = inner(dual.q - p, moved) > 0
+            t = 1.0 if uphill else (1 + (1 + 4 * dual.momentum**2) ** 0.5) / 2
+            ahead = 0.0 if uphill else (dual.momentum - 1) / t
+            dual.p, dual.q, dual.momentum = p, torch.add(p, moved, alpha=ahead), t
+        return self._primal(v, inverse, dual.p, nonnegative)
+
+    def gap(self, x: torch.Tensor, p: torch.Tensor) -> float:
+        """The duality gap of a proximal point ``x`` that belongs to the dual field ``p``."""
+        return self.of(x) - inner(self.gradient(x), p)
+
+    def _primal(
+        self, v: torch.Tensor, inverse: torch.Tensor, p: torch.Tensor, nonnegative: bool
+    ) -> torch.Tensor:
+        x = v - inverse * self.adjoint(p)
+        return x.clamp_(min=0) if nonnegative else x
+
+    def _dual_step(self, inverse: torch.Tensor) -> torch.Tensor:
+        """1/(row sum of |K| M⁻¹ |K|ᵀ), the longest row of those that share a root."""
+        weight = self.weight.expand(inverse.shape)
+        columns = torch.zeros_like(inverse)  # of |K|
+        for axis, step in zip(self.axes, self.steps, strict=True):
+            n = inverse.shape[axis] - 1
+            columns.narrow(axis, 0, n).add_(weight.narrow(axis, 0, n), alpha=step)
+            columns.narrow(axis, 1, n).add_(weight.narrow(axis, 0, n), alpha=step)
+        columns *= inverse
+        rows = torch.zeros_like(inverse)
+        for axis, step in zip(self.axes, self.steps, strict=True):
+            n = inverse.shape[axis] - 1
+            pair = columns.clone()
+            pair.narrow(axis, 0, n).add_(columns.narrow(axis, 1, n))
+            rows = torch.maximum(rows, step * weight * pair)
+        if self.together:
+            rows = rows.amax(self.together, keepdim=True)
+        return 1 / rows.clamp(min=1e-30)
+
+    def _length(self, p: torch.Tensor) -> torch.Tensor:
+        square = p[0] * p[0]
+        for q in p[1:]:
+            square = torch.addcmul(square, q, q)
+        if self.together:
+            square = square.sum(self.together, keepdim=True)
+        return square.sqrt_()
