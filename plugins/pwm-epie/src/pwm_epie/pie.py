@@ -51,11 +51,13 @@ class _PIE(Reconstructor):
             order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)
             fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
             probe_step = self.object_step if sweep < self.warmup else self.probe_step
+            alpha, beta = self._weights()
             misfit = engine.pie_sweep(
                 order,
+                alpha=alpha,
+                beta=beta,
                 object_step=fall * self.object_step,
                 probe_step=fall * probe_step if self.update_probe else 0.0,
-                **self._weights(),
             )
             if self.momentum and sweep >= self.warmup:
                 engine.accelerate(self.momentum, fall * self.feedback)
@@ -67,7 +69,8 @@ class _PIE(Reconstructor):
                 refinement.step()
             yield Iterate(engine.object, loss=misfit / engine.power, theta=_theta(engine, refinement))
 
-    def _weights(self) -> dict[str, float]:
+    def _weights(self) -> tuple[float, float]:
+        """α and β of the sweep."""
         raise TypeError(f"{type(self).__name__} does not define its weights")
 
 
@@ -78,8 +81,8 @@ class EPIE(_PIE):
     wave that the measured modulus asks for. The loss is Σ(|Ψ| − √I)²/ΣI met during the sweep.
     """
 
-    def _weights(self) -> dict[str, float]:
-        return {"alpha": 1.0, "beta": 1.0}
+    def _weights(self) -> tuple[float, float]:
+        return 1.0, 1.0
 
 
 class RPIE(_PIE):
@@ -100,8 +103,8 @@ class RPIE(_PIE):
         doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
     )
 
-    def _weights(self) -> dict[str, float]:
-        return {"alpha": self.alpha, "beta": self.beta}
+    def _weights(self) -> tuple[float, float]:
+        return self.alpha, self.beta
 
 
 def _theta(engine: Engine, refinement: Refinement | None) -> dict[str, Any]:

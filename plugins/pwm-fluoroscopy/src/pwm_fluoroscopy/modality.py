@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Fluoroscopy(Modality):
     data_axes = (Axis("frame", "s"), Axis("y", "mm"), Axis("x", "mm"))
     scenes = KINDS
     main_residual = "reduced chi2"
-    aliases = {  # a method's name on the field's public leaderboard
+    aliases: ClassVar[dict[str, str]] = {  # a method's name on the field's public leaderboard
         "tv": "TV-Fluoro",
         "nlm": "NLM-Fluoro",
         "bm3d": "BM3D-Fluoro",

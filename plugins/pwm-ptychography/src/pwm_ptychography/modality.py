@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Ptychography(Modality):
     object_axes = (Axis("y", "m"), Axis("x", "m"))
     data_axes = (Axis("frame", ""), Axis("y", "detector pixel"), Axis("x", "detector pixel"))
     scenes = KINDS
-    aliases = {  # a method's name on the field's public leaderboard
+    aliases: ClassVar[dict[str, str]] = {  # a method's name on the field's public leaderboard
         "epie": "ePIE",
         "sdr": "sDR",
     }

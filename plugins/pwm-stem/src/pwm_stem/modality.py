@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class STEM(Modality):
     object_axes = (Axis("y", "m"), Axis("x", "m"))
     data_axes = (Axis("y", "m"), Axis("x", "m"))
     scenes = KINDS
-    aliases = {  # a method's name on the field's public leaderboard
+    aliases: ClassVar[dict[str, str]] = {  # a method's name on the field's public leaderboard
         "wiener": "Wiener Filter",
         "bm3d": "BM3D",
         "noise2void": "Noise2Void",
