@@ -1,0 +1,57 @@
+"""The counts of a spectrum image pixel by pixel, stored as what is not zero where that is little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pwm_mls.cube import Cube
+from scipy.sparse import csc_array
+
+from pwm_core.errors import BadValue, Unsuitable
+
+_SPARSE = 0.3  # part of the data that is not zero; below it the way through those alone is shorter
+_PART = 1024  # pixels at a time
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Valid channels and pixels only. ``data`` (channel, pixel) is sparse by columns, or dense."""
+
+    data: Any  # csc_array or np.ndarray
+    channels: np.ndarray  # (all channels,) bool
+    pixels: np.ndarray  # (all pixels,) bool
+
+    @classmethod
+    def of(cls, cube: Cube) -> Counts:
+        """Unsuitable with a mask of single data, BadValue with counts below zero."""
+        if cube.valid is not None:
+            raise Unsuitable("nmf needs a mask of whole channels and pixels, the same in all")
+        y: Any = cube.y
+        if not (cube.channels.all() and cube.pixels.all()):
+            y = y[np.ix_(cube.channels, cube.pixels)]
+        if y.size and y.min() < 0:
+            raise BadValue("nmf takes counts, and some of the data are negative")
+        if np.count_nonzero(y) < _SPARSE * y.size:
+            y = csc_array(y)
+        return cls(y.astype(_float(cube)), cube.channels, cube.pixels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.data.shape[0], self.data.shape[1]
+
+    @property
+    def sparse(self) -> bool:
+        return not isinstance(self.data, np.ndarray)
+
+    def parts(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some pixels at a time with their spectra (channel, pixel), of dense data."""
+        for start in range(0, self.shape[1], _PART):
+            part = slice(start, min(start + _PART, self.shape[1]))
+            yield part, np.ascontiguousarray(self.data[:, part])
+
+
+def _float(cube: Cube) -> str:
+    return str(cube.dtype).removeprefix("torch.")
