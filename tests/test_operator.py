@@ -294,3 +294,13 @@ def test_walk_meets_groups_and_nodes_outermost_first():
 def test_an_operator_without_physics_says_so():
     with pytest.raises(TypeError, match="does not define apply"):
         Operator()(X)
+
+
+def test_an_operator_has_no_estimates_of_its_parameters_unless_it_says_so():
+    class Telling(Scale):
+        def estimate(self, y: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
+            return {"scale.factor": float(np.mean(y)), "std:scale.factor": 0.1}
+
+    assert Scale(name="scale").estimate(X) == {}
+    assert (Roll() @ Scale(name="scale")).estimate(X) == {}
+    assert Telling(name="scale").estimate(X)["scale.factor"] == X.mean()

@@ -6,6 +6,7 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from pwm_core.errors import Unsuitable
@@ -18,6 +19,7 @@ from pwm_core.settings import param, params
 
 from .optics import Lens
 from .scan import Scan
+from .symmetry import scan_distortion_from_symmetry
 
 REACH = 5.0  # Å around the image over which the specimen is continued for the probe's tails
 
@@ -99,9 +101,21 @@ class Probe(Convolve):
         return kept[key]
 
 
+class Micrograph(Compose):
+    """The whole microscope, from specimen to counts."""
+
+    def estimate(self, y: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
+        """The scan's distortion, from the regularity of crystals; nothing if the image shows none."""
+        image = np.asarray(y, dtype=np.float64)
+        if mask is not None:
+            image = np.where(mask, image, np.mean(image, where=np.broadcast_to(mask, image.shape)))
+        found = scan_distortion_from_symmetry(image)
+        return {} if found is None else {"scan.distortion": found[0], "std:scan.distortion": found[1]}
+
+
 def assemble(
     lens: Lens, scan: Scan, pixel: float, *, dose: float = 1.0, gain: float = 1.0, readout: float = 0.0
-) -> Compose:
+) -> Micrograph:
     """The operator of a micrograph; it prints as ``P(e⁻) → C(probe) → D(g, η₁)``.
 
     ``pixel`` (Å) is the distance of scan positions, ``dose`` the electrons at each of them.
@@ -109,7 +123,7 @@ def assemble(
     beam = Beam(name="beam", label="e⁻", dose=dose)
     probe = Probe(name="probe", label="probe", pixel_size=pixel, **lens.values())
     detector = Detect(name="detector", label="g, η₁", mode="linear", gain=gain, readout=readout)
-    return detector @ ((scan @ probe).labelled("C(probe)") @ beam)
+    return Micrograph(outer=detector, inner=(scan @ probe).labelled("C(probe)") @ beam)
 
 
 def probe_of(problem: Problem) -> Probe:

@@ -1,0 +1,117 @@
+"""Gauss-Newton on the parameters of the forward model, with the object profiled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from pwm_core.method import Calibrator, Iterate, Reconstructor
+from pwm_core.problem import Problem
+from pwm_core.settings import param
+
+from .identify import Report
+from .linear import Linearised, weights
+from .task import Task
+from .view import View, final_report, look, report, sensitivities
+
+_CLOSE = 0.1  # standard errors: a shorter step is none
+_SUSPECT = 5.0  # standard deviations of χ² beyond which other starts are tried
+
+
+class Gradient(Calibrator):
+    """Variable projection: θ by Gauss–Newton (Fisher scoring), the object by any method.
+
+    At each θ the method gives an object x. About it the model is linearised in both, and what a change of the
+    object explains is projected out of the residual and out of the sensitivities to θ: the misfit that
+    remains has no memory of the θ that the object was made with. (Golub & Pereyra 2003,
+    doi:10.1088/0266-5611/19/2/201; for the weights and the information Osborne 1992, doi:10.2307/1403504.)
+    Steps that raise this misfit are halved. Parameters that the data cannot determine stay where they were.
+    """
+
+    steps: int = param(12, low=1, high=1000, doc="Gauss–Newton steps at most")
+    iterations: int = param(30, low=1, doc="iterations that the method gets for each object on the way")
+    starts: int = param(3, low=1, high=100, doc="points to start from at most, if the data stay unexplained")
+
+    def solve(
+        self, problem: Problem, reconstructor: Reconstructor, rng: np.random.Generator
+    ) -> Iterator[Iterate]:
+        """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
+        task = Task(problem, reconstructor, rng, self.iterations)
+        best: View | None = None
+        for start in self._starts(task):
+            allowed = np.ones(len(task.names), bool)
+            for _ in range(2):  # the weights are right only where the object is: once more from there
+                own, first = _first(task, np.where(allowed, start, task.start))
+                for view in self._descend(task, first, own, allowed):
+                    yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
+                start, allowed = view.u, report(task, view, allowed).determined
+                if not allowed.any():
+                    break
+            if best is None or view.misfit < best.misfit:
+                best, weight, free = view, own, allowed
+            if not _unexplained(problem, best):
+                break
+        assert best is not None
+        found = final_report(task, best, weight, free, lambda at: sensitivities(task, at))
+        kept = np.where(found.determined, best.u, task.start)
+        found.tell(task.theta(kept), task.units())
+        yield from task.final(kept, found.info())
+
+    def _starts(self, task: Task) -> Iterator[np.ndarray]:
+        """The best guess first, then points that fill the ranges evenly."""
+        from scipy.stats import qmc
+
+        yield task.start
+        yield from qmc.Halton(len(task.names), scramble=True, rng=task.rng).random(self.starts - 1)
+
+    def _descend(self, task: Task, best: View, weight: torch.Tensor, allowed: np.ndarray) -> Iterator[View]:
+        """Views of ever smaller misfit. The weights are those at the start: misfits can be compared."""
+        yield best
+        length = 1.0
+        for _ in range(self.steps):
+            known = report(task, best, allowed)
+            step = length * _step(best, known)
+            error = np.sqrt(np.maximum(np.diag(known.covariance), 1e-300))
+            if np.max(np.abs(step) / error) < _CLOSE:
+                return
+            trial = _look(task, np.clip(best.u + step, 0, 1), weight)
+            if trial.misfit < best.misfit:
+                best, length = trial, min(1.0, 2 * length)
+                yield best
+            else:
+                length /= 2
+
+
+def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, View]:
+    at = Linearised(task.problem.operator, task.object(u), task.theta(u))
+    weight = weights(task.problem, at.operator, at.mean)
+    return weight, look(task, u, at, weight, sensitivities(task, at))
+
+
+def _look(task: Task, u: np.ndarray, weight: torch.Tensor) -> View:
+    at = Linearised(task.problem.operator, task.object(u), task.theta(u))
+    return look(task, u, at, weight, sensitivities(task, at))
+
+
+def _step(view: View, known: Report) -> np.ndarray:
+    """The Gauss–Newton step of what is determined; what would leave the cube stays at its face."""
+    free, step = known.determined.copy(), np.zeros(len(view.u))
+    while free.any():
+        step[:] = 0.0
+        step[free] = np.linalg.solve(view.information[np.ix_(free, free)], view.slope[free])
+        out = free & (((view.u <= 0) & (step < 0)) | ((view.u >= 1) & (step > 0)))
+        if not out.any():
+            return step
+        free &= ~out
+    return np.zeros(len(view.u))
+
+
+def _unexplained(problem: Problem, view: View) -> bool:
+    """Whether χ² is far above the number of data, which is more than a free object leaves."""
+    valid = (
+        problem.y.size if problem.mask is None else int(np.broadcast_to(problem.mask, problem.y.shape).sum())
+    )
+    return view.misfit > valid + _SUSPECT * math.sqrt(2 * valid)

@@ -1,0 +1,170 @@
+"""The forward model linearised at an object and a θ, and the projection on what the object explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pwm_core.operator import Operator
+from pwm_core.problem import Problem
+
+from .identify import PRIOR
+
+Vector = list[torch.Tensor]  # a change of the object, and of what else the method retrieves with it
+
+STEPS, _PATIENCE = 60, 5  # conjugate gradient steps at most
+_WINDOW, _GAIN = 10, 0.02  # they stop when so many of them explain less than this part of what is left
+_LITTLE, _ALL = 100 * PRIOR, 0.005  # information, and the part of the effect, that may be the solver's
+_FLOOR = 1e-3  # of the mean variance: an element without counts is not infinitely sure
+
+
+@dataclass(frozen=True)
+class State:
+    """An object that a method found, with the arrays that it retrieved besides (a probe, positions)."""
+
+    x: torch.Tensor
+    arrays: dict[str, torch.Tensor]
+
+
+class Linearised:
+    """H at (x, θ): the data's mean, and its derivative to the object.
+
+    ``state.arrays``, parameters that the method at hand retrieves itself, are as free as the object.
+    """
+
+    def __init__(self, operator: Operator, state: State, theta: Mapping[str, float]) -> None:
+        self.operator, self.state = operator.at({**theta, **state.arrays}), state
+        self.forward, self.backward = self._derivative()
+        with torch.no_grad():
+            self.mean = self.operator(state.x)
+
+    def sensitivity(self, name: str, step: float) -> torch.Tensor:
+        """Change of the data's mean with a ``step`` of the parameter, to first order."""
+        return self.operator.jvp(self.state.x, dtheta={name: step})
+
+    def _derivative(self) -> tuple[Callable[[Vector], torch.Tensor], Callable[[torch.Tensor], Vector]]:
+        operator, x, names = self.operator, self.state.x, list(self.state.arrays)
+        if operator.linear and not names:
+            return (lambda u: operator(u[0])), (lambda v: [operator.adjoint(v, x)])
+
+        def forward(u: Vector) -> torch.Tensor:
+            return operator.jvp(x, u[0], dict(zip(names, u[1:], strict=True)))
+
+        def backward(v: torch.Tensor) -> Vector:
+            first, rest = operator.vjp(x, v, wrt=names)
+            return [first, *(rest[n] for n in names)]
+
+        return forward, backward
+
+
+class Projection:
+    """Takes from data-space vectors what a change of the object explains, in weighted least squares."""
+
+    def __init__(
+        self,
+        at: Linearised,
+        weight: torch.Tensor,
+        rng: np.random.Generator,
+        *,
+        steps: int = STEPS,
+        gain: float = _GAIN,
+    ) -> None:
+        self.at, self.weight, self.steps, self.gain = at, weight, steps, gain
+        self.scale = [1 / s for s in self._curvature(rng)]
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        """``v`` less its projection on the object's data, by conjugate gradients (CGLS).
+
+        They stop where further steps explain hardly more.
+        """
+        return self._reduced(v, self.steps)
+
+    def sensitivity(self, v: torch.Tensor) -> torch.Tensor:
+        """The same for the change of the data over a parameter's whole range.
+
+        What is left of Σ weight v² is the information about it. Once it is too little to count, that is the
+        end. Where it is little, the object may well explain that too, given more steps; and if it has
+        explained nearly all, so that what is left is as much the solver's as the data's, nothing is left.
+        """
+        left = self._reduced(v, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
+        information = self.energy(left)
+        explained = information < _LITTLE and information < _ALL * self.energy(v)
+        return torch.zeros_like(left) if explained else left
+
+    def _reduced(self, v: torch.Tensor, steps: int, none: float = 0.0, little: float = 0.0) -> torch.Tensor:
+        left, energies = v, [self.energy(v)]
+        gradient = self._gradient(left)
+        direction = self._scaled(gradient)
+        steepness = dot(gradient, direction)
+        for step in range(1, steps + 1):
+            if steepness <= 1e-12 * energies[0] or energies[-1] <= none:
+                break
+            change = self.at.forward(direction)
+            bend = self.energy(change)
+            if bend == 0:
+                break
+            left = left - (steepness / bend) * change
+            energies.append(self.energy(left))
+            gain = self.gain / 10 if energies[-1] < little else self.gain
+            if step >= _WINDOW and energies[-1] > (1 - gain) * energies[-1 - _WINDOW]:
+                break
+            gradient = self._gradient(left)
+            scaled = self._scaled(gradient)
+            before, steepness = steepness, dot(gradient, scaled)
+            direction = [s + steepness / before * d for s, d in zip(scaled, direction, strict=True)]
+        return left
+
+    def energy(self, v: torch.Tensor) -> float:
+        """Σ weight |v|²."""
+        return inner(v, self.weight, v)
+
+    def _gradient(self, v: torch.Tensor) -> Vector:
+        return self.at.backward(self.weight * v)
+
+    def _scaled(self, u: Vector) -> Vector:
+        return [s * part for s, part in zip(self.scale, u, strict=True)]
+
+    def _curvature(self, rng: np.random.Generator) -> Vector:
+        """Mean curvature of each component's image: what preconditions components of different units.
+
+        The diagonal of the Fisher information by one random vector of signs (Hutchinson 1990), averaged.
+        """
+        parts = [self.at.state.x, *self.at.state.arrays.values()]
+        zeros: Vector = [torch.zeros_like(p) for p in parts]
+        found: Vector = []
+        for k, part in enumerate(parts):
+            signs = torch.as_tensor(rng.choice([-1.0, 1.0], part.shape), device=part.device).to(part.dtype)
+            probe = [*zeros[:k], signs, *zeros[k + 1 :]]
+            bent = (signs * self._gradient(self.at.forward(probe))[k]).real
+            mean = bent.mean(tuple(range(bent.ndim))[-2:], keepdim=True)
+            found.append(mean.clamp(min=1e-6 * float(mean.abs().max()) + 1e-30))
+        return found
+
+
+def weights(problem: Problem, operator: Operator, mean: torch.Tensor) -> torch.Tensor:
+    """The inverse variance of each datum where the model expects ``mean``; 0 where data are not valid.
+
+    Without a noise model it is the mean square misfit.
+    """
+    noise, misfit = operator.noise(), problem.data - mean
+    if noise is None:
+        variance = torch.zeros_like(misfit.abs()) + (misfit.abs() ** 2).mean()
+    else:
+        variance = torch.as_tensor(noise.variance(mean.clamp(min=0) if not mean.is_complex() else mean))
+    variance = variance.clamp(min=_FLOOR * float(variance.mean()) + 1e-30)
+    valid = 1.0 if problem.mask is None else problem.tensor(problem.mask)
+    return valid / variance
+
+
+def inner(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> float:
+    """Σ weight Re(a* b), summed in double precision."""
+    product = a.conj() * b if a.is_complex() else a * b
+    return float((weight * product.real).sum(dtype=torch.float64))
+
+
+def dot(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
+    """The real inner product of two changes of the object."""
+    return sum(float((p.conj() * q).real.sum(dtype=torch.float64)) for p, q in zip(a, b, strict=True))
