@@ -37,9 +37,7 @@ def invert(
         known = known.clamp(min=0) + torch.zeros_like(x)
         rough = (x * _laplacian(x)).mean((-2, -1), keepdim=True)
         level = known.mean((-2, -1), keepdim=True)
-        prior = (ERROR / rough.clamp(min=1e-30)).minimum(
-            100 * level
-        )  # featureless images stay so, not singular
+        prior = (ERROR / rough.clamp(min=1e-30)).minimum(100 * level)  # a featureless image is not singular
         prior = torch.where(rough > 0, prior, 1e-3 * level)
 
         matrix = _Curvature(forward, backward, weight, prior)

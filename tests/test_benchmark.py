@@ -67,6 +67,7 @@ def chosen_keys(chosen: list[Cell]) -> list[str]:
         {"settings": {"iterations": "3"}},
         {"simulate": {**SMALL, "side": "7"}},
         {"threads": 2},
+        {"max_seconds": 1.0},
     ],
 )
 def test_the_key_changes_with_everything_that_decides_the_result(change: dict) -> None:

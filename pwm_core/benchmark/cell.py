@@ -39,6 +39,7 @@ class Cell:
     simulate: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     device: str = "cpu"
+    max_seconds: float = 600.0  # a result that was cut off is another one than that of a longer run
 
     @property
     def label(self) -> str:
@@ -51,6 +52,7 @@ class Cell:
         """The command that does this run alone and leaves its folder."""
         words = ["pwm", "run", "--method", self.method, "--modality", self.modality, "--scene", self.scene]
         words += ["--scenario", self.scenario, "--seed", str(self.seed), "--threads", str(self.threads)]
+        words += ["--max-seconds", f"{self.max_seconds:g}"]
         words += ["--calibrate", self.calibrator] if self.calibrator else []
         words += ["--device", self.device] if self.device != "cpu" else []
         for option, pairs in (("--set", self.settings), ("--simulate", self.simulate)):
@@ -83,6 +85,7 @@ def choose(
     simulate: Mapping[str, Mapping[str, str]] | None = None,
     threads: int = 1,
     device: str = "cpu",
+    max_seconds: float = 600.0,
 ) -> list[Cell]:
     """The cells of this selection; an empty one stands for everything that is installed and fits.
 
@@ -118,6 +121,7 @@ def choose(
                                 dict((simulate or {}).get(modality.card.name, {})),
                                 threads,
                                 device,
+                                max_seconds,
                             )
                         )
     return cells

@@ -34,18 +34,17 @@ def work(
     cell: Cell,
     key: str,
     folder: str,
-    max_seconds: float = math.inf,
     max_memory: float = math.inf,
     figures: bool = True,
 ) -> str:
     """Run one cell and store it; returns "done", "interrupted" or "failed". Errors never leave this function.
 
-    ``max_seconds`` of wall time, ``max_memory`` in GiB of the worker's data.
+    ``max_memory`` is in GiB of the worker's data.
     """
     store = Store(folder)
     try:
-        with _limits(max_seconds, max_memory):
-            return _solve(cell, key, store, max_seconds, figures)
+        with _limits(cell.max_seconds, max_memory):
+            return _solve(cell, key, store, figures)
     except KeyboardInterrupt:
         return "interrupted"
     except BaseException as error:
@@ -53,7 +52,7 @@ def work(
         return "failed"
 
 
-def _solve(cell: Cell, key: str, store: Store, max_seconds: float, figures: bool) -> str:
+def _solve(cell: Cell, key: str, store: Store, figures: bool) -> str:
     from ..formats import save_result
     from ..record import hardware, jsonable, packages
 
@@ -68,7 +67,12 @@ def _solve(cell: Cell, key: str, store: Store, max_seconds: float, figures: bool
     scene = int(cell.scene) if cell.scene.isdigit() else cell.scene
     problem, truth = pose(modality, scene, cell.scenario, seed=cell.seed)
     result = run(
-        method, problem, seed=cell.seed, device=cell.device, threads=cell.threads, max_seconds=max_seconds
+        method,
+        problem,
+        seed=cell.seed,
+        device=cell.device,
+        threads=cell.threads,
+        max_seconds=cell.max_seconds,
     )
     if result.status == "interrupted":
         return "interrupted"
@@ -134,7 +138,7 @@ def _limits(max_seconds: float, max_memory: float) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if math.isfinite(max_memory):
         resource.setrlimit(resource.RLIMIT_DATA, (int(max_memory * 2**30), before[1]))
-    timed = math.isfinite(max_seconds) and threading.current_thread() is threading.main_thread()
+    timed = threading.current_thread() is threading.main_thread()
     if timed:
         signal.signal(signal.SIGALRM, _out_of_time)
         signal.setitimer(signal.ITIMER_REAL, 2 * max_seconds + 60)

@@ -38,6 +38,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
         simulate=owned(arguments.simulate, "--simulate"),
         threads=arguments.threads,
         device=arguments.device,
+        max_seconds=arguments.max_seconds,
     )
     if not cells:
         raise BadValue("no installed method fits this selection; see pwm list-methods")
@@ -66,7 +67,7 @@ def _run_missing(
     console.print(f"{len(keyed)} cells, {len(keyed) - len(missing)} of them done already")
     if not missing:
         return
-    options = (arguments.max_seconds, arguments.max_memory, not arguments.no_figures)
+    options = (arguments.max_memory, not arguments.no_figures)
     jobs: list[tuple[str, tuple[Any, ...]]] = [
         (key, (keyed[key], key, str(store.folder.resolve()), *options)) for key in missing
     ]
