@@ -38,11 +38,12 @@ from typing import IO, Any
 import numpy as np
 
 from pwm_core.errors import BadFile, PwmError
+from pwm_core.hdf5 import memory
 
 from .base import PtychoReader
 from .found import Found
 from .frames import Stack
-from .hdf5 import EV, memory
+from .hdf5 import EV
 
 log = logging.getLogger("pwm.ptychography")
 

@@ -27,24 +27,12 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, opened
 
 from .base import PtychoReader
 from .found import Found
 from .frames import Stack
-from .hdf5 import (
-    ENERGIES,
-    LENGTHS,
-    dataset,
-    frames_at,
-    group,
-    looks_like,
-    numbers,
-    opened,
-    read,
-    scalar,
-    text,
-    unit_of,
-)  # fmt: skip
+from .hdf5 import ENERGIES, LENGTHS, dataset, frames_at, group, numbers, read, scalar, text, unit_of
 from .nexus import entry as nexus_entry
 
 log = logging.getLogger("pwm.ptychography")

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pwm_core.errors import BadFile
-
-from .hdf5 import memory
+from pwm_core.hdf5 import memory
 
 log = logging.getLogger("pwm.ptychography")
 

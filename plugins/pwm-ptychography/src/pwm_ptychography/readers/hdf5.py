@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import h5py
 import numpy as np
 
-from pwm_core.errors import BadFile, PwmError
+from pwm_core.errors import BadFile
+from pwm_core.hdf5 import memory, name_of, node
 
 LENGTHS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9, "pm": 1e-12}
 LENGTHS |= {
@@ -25,56 +20,6 @@ LENGTHS |= {
 LENGTHS |= {"meters": 1.0, "metres": 1.0, "Å": 1e-10, "angstrom": 1e-10, "Angstrom": 1e-10, "A": 1e-10}
 EV = 1.602176634e-19  # J
 ENERGIES = {"J": 1.0, "joule": 1.0, "eV": EV, "keV": 1e3 * EV, "MeV": 1e6 * EV}
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file open for reading; whatever the HDF5 library finds wrong with it becomes a BadFile."""
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401  (registers the compression filters that detectors write)
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except PwmError:
-        raise
-    except MemoryError:
-        raise BadFile(f"{path.name} does not fit into this machine's memory") from None
-    except (OSError, RuntimeError, KeyError) as error:
-        reason = str(error).strip("'\"")
-        if "filter" in reason:
-            reason += "; pip install hdf5plugin brings the usual filters"
-        raise BadFile(f"{path.name} is damaged or is no HDF5 file: {reason}") from error
-
-
-def looks_like(path: Path, test: Any) -> bool:
-    """Whether the file is HDF5 and ``test(file)`` holds; False where it cannot be opened."""
-    try:
-        with opened(path) as file:
-            return bool(test(file))
-    except BadFile:
-        return False
-
-
-def node(file: h5py.File, path: str, hops: int = 8) -> h5py.Dataset | h5py.Group | None:
-    """The group or dataset at ``path``, None if absent; BadFile if any link on the way leaves the file."""
-    here: Any = file
-    for part in filter(None, path.split("/")):
-        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
-        if link is None:
-            return None
-        if isinstance(link, h5py.ExternalLink):
-            raise BadFile(
-                f"{_name(file)} keeps {path} in another file ({link.filename}), which is not followed; "
-                "copy the data into one file, for example with h5repack"
-            )
-        if isinstance(link, h5py.SoftLink):
-            if hops == 0:
-                raise BadFile(f"{_name(file)}: the soft links at {path} go round in a circle")
-            target = link.path if link.path.startswith("/") else f"{here.name}/{link.path}"
-            here = node(file, target, hops - 1)
-        else:
-            here = here.get(part)
-    return here
 
 
 def group(file: h5py.File, path: str) -> bool:
@@ -102,7 +47,7 @@ def read(found: h5py.Dataset) -> np.ndarray:
     """All of a dataset that :func:`dataset` has checked."""
     if found.size * found.dtype.itemsize > memory():
         raise BadFile(
-            f"{_name(found.file)}: {found.name} of shape {found.shape} is more than the memory holds"
+            f"{name_of(found.file)}: {found.name} of shape {found.shape} is more than the memory holds"
         )
     return np.asarray(found[()])
 
@@ -111,7 +56,7 @@ def frames_at(file: h5py.File, *paths: str) -> h5py.Dataset | None:
     """The first of these datasets, as :func:`dataset`, checked to have been written and not just declared."""
     found = dataset(file, *paths)
     if found is not None and found.size and not found.is_virtual and found.id.get_storage_size() == 0:
-        raise BadFile(f"{_name(file)}: {found.name} declares a shape of {found.shape} but holds no data")
+        raise BadFile(f"{name_of(file)}: {found.name} declares a shape of {found.shape} but holds no data")
     return found
 
 
@@ -133,9 +78,9 @@ def scalar(file: h5py.File, units: dict[str, float], default: str, *paths: str) 
     values = np.asarray(read(found), dtype=np.float64).ravel()
     unit = unit_of(found, default)
     if unit not in units:
-        raise BadFile(f"{_name(file)}: {found.name} is in {unit!r}; known are {', '.join(units)}")
+        raise BadFile(f"{name_of(file)}: {found.name} is in {unit!r}; known are {', '.join(units)}")
     if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-3 * abs(values[0]):
-        raise BadFile(f"{_name(file)}: {found.name} is not one finite value for all frames")
+        raise BadFile(f"{name_of(file)}: {found.name} is not one finite value for all frames")
     return float(values[0]) * units[unit]
 
 
@@ -150,16 +95,8 @@ def text(file: h5py.File, path: str) -> str:
     return str(value if isinstance(value, str) else np.ravel(value)[0])
 
 
-def memory() -> float:
-    """Bytes of this machine's memory; infinite where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
-
-
 def _check_dataset(file: h5py.File, found: h5py.Dataset, path: str) -> None:
-    name = _name(file)
+    name = name_of(file)
     if _kind(found) not in "biufc" or found.shape is None:
         raise BadFile(f"{name}: {path} does not hold plain numbers")
     if found.external:
@@ -176,7 +113,3 @@ def _kind(found: h5py.Dataset) -> str:
         return str(found.dtype.kind)
     except (TypeError, ValueError):
         return "?"
-
-
-def _name(file: h5py.File) -> str:
-    return Path(file.filename).name

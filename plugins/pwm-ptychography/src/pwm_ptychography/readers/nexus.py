@@ -24,24 +24,12 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import PtychoReader
 from .found import Found
 from .frames import Stack
-from .hdf5 import (
-    ENERGIES,
-    LENGTHS,
-    dataset,
-    frames_at,
-    looks_like,
-    node,
-    numbers,
-    opened,
-    read,
-    scalar,
-    text,
-    unit_of,
-)
+from .hdf5 import ENERGIES, LENGTHS, dataset, frames_at, numbers, read, scalar, text, unit_of
 
 log = logging.getLogger("pwm.ptychography")
 

@@ -22,11 +22,12 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import PtychoReader
 from .found import Found
 from .frames import Stack
-from .hdf5 import EV, LENGTHS, frames_at, group, looks_like, node, numbers, opened, scalar, text
+from .hdf5 import EV, LENGTHS, frames_at, group, numbers, scalar, text
 
 log = logging.getLogger("pwm.ptychography")
 

@@ -16,10 +16,11 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import EDXReader
 from .found import Found, checked_counts
-from .hdf5 import dataset, looks_like, node, opened, read
+from .hdf5 import dataset, read
 from .signals import Signal, found_in
 
 

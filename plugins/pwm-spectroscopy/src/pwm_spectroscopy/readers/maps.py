@@ -16,10 +16,11 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, opened
 
 from .base import XRFReader
 from .found import Found, checked_counts
-from .hdf5 import dataset, line, looks_like, numbers, opened, read, step
+from .hdf5 import dataset, line, numbers, read, step
 from .maps_settings import certified_densities, fit_parameters
 
 SPECTRA = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr")

@@ -18,10 +18,11 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import XRFReader
 from .found import Found, checked_counts
-from .hdf5 import KEV, MICROMETRES, dataset, line, looks_like, node, numbers, opened, read, step, unit_of
+from .hdf5 import KEV, MICROMETRES, dataset, line, numbers, read, step, unit_of
 
 DEPTH = 6  # groups below the root that are looked into
 

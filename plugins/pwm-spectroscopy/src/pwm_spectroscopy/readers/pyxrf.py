@@ -17,10 +17,11 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import XRFReader
 from .found import Found, checked_counts
-from .hdf5 import dataset, looks_like, node, numbers, opened, read, step, words
+from .hdf5 import dataset, numbers, read, step, words
 
 log = logging.getLogger("pwm.spectroscopy")
 
