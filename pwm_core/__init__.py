@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .driver import Result as Result
     from .driver import run as run
     from .errors import PwmError as PwmError
-    from .lift import EstimateThenDenoise as EstimateThenDenoise
+    from .lift import DenoiseThenInvert as DenoiseThenInvert
     from .method import Calibrator as Calibrator
     from .method import Denoiser as Denoiser
     from .method import Iterate as Iterate
@@ -41,7 +41,7 @@ _HOME = {
     "Result": "driver",
     "run": "driver",
     "PwmError": "errors",
-    "EstimateThenDenoise": "lift",
+    "DenoiseThenInvert": "lift",
     "PlugAndPlay": "plug_and_play",
     "Calibrator": "method",
     "Denoiser": "method",

@@ -16,7 +16,7 @@ from .problem import Problem
 from .vst import stabilise, unstabilise
 
 
-class EstimateThenDenoise(Reconstructor):
+class DenoiseThenInvert(Reconstructor):
     """Denoise the data, then undo the operator on what is left.
 
     Poisson noise is made uniform by the generalised Anscombe transform first. Data with an axis that the

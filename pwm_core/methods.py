@@ -60,11 +60,11 @@ def build(entry: Entry, settings: Mapping[str, str]) -> Reconstructor:
     cls = entry.load()
     if entry.card.role != "denoiser":
         return _built(entry, lambda: cls.from_strings(settings))
-    from .lift import EstimateThenDenoise
+    from .lift import DenoiseThenInvert
     from .plug_and_play import PlugAndPlay
     from .settings import params
 
-    lift = PlugAndPlay if entry.card.name.startswith(PLUG_AND_PLAY) else EstimateThenDenoise
+    lift = PlugAndPlay if entry.card.name.startswith(PLUG_AND_PLAY) else DenoiseThenInvert
     own = {f.name for f in params(lift)}
     outer = {k: v for k, v in settings.items() if k in own}
     inner = {k.removeprefix("denoiser."): v for k, v in settings.items() if k not in own}

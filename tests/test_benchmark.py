@@ -93,6 +93,7 @@ def test_the_key_changes_with_the_sources_but_not_with_the_metrics(monkeypatch: 
         ({"methods": ["nonsense"]}, UnknownName, "nonsense"),
         ({"modalities": ["nonsense"]}, UnknownName, "nonsense"),
         ({"settings": {"epi": {"iterations": "2"}}}, UnknownName, "no method called 'epi'"),
+        ({"max_seconds": float("inf")}, BadValue, "positive number of seconds"),
         ({"simulate": {"ptycho": {"side": "2"}}}, UnknownName, "no modality called 'ptycho'"),
     ],
 )

@@ -23,7 +23,7 @@ from hypothesis.extra import numpy as hnp
 from pwm_core import (
     Card,
     Denoiser,
-    EstimateThenDenoise,
+    DenoiseThenInvert,
     Iterate,
     Operator,
     Problem,
@@ -262,9 +262,9 @@ def test_a_result_comes_back_with_method_and_parameters(folder: Path) -> None:
 
 
 def test_a_denoiser_inside_a_method_is_rebuilt(folder: Path) -> None:
-    save_result(folder / "r.h5", toy_result(method=EstimateThenDenoise(denoiser=Smooth(strength=2.0))))
+    save_result(folder / "r.h5", toy_result(method=DenoiseThenInvert(denoiser=Smooth(strength=2.0))))
     method = load_result(folder / "r.h5").method
-    assert isinstance(method, EstimateThenDenoise)
+    assert isinstance(method, DenoiseThenInvert)
     assert isinstance(method.denoiser, Smooth)
     assert method.denoiser.strength == 2
 
@@ -292,7 +292,7 @@ def test_a_result_is_kept_even_where_its_method_cannot_be(folder: Path, status: 
 
     method = {
         "method from a script": Script(rate=0.25),
-        "denoiser from a script": EstimateThenDenoise(denoiser=Sharp()),
+        "denoiser from a script": DenoiseThenInvert(denoiser=Sharp()),
         "a setting that is code": Loop(kernel=np.eye(2), hook=print),
     }[status]
     save_result(folder / "r.h5", toy_result(method=method))

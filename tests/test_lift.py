@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from pwm_core import (
     Denoiser,
-    EstimateThenDenoise,
+    DenoiseThenInvert,
     Gaussian,
     Operator,
     PlugAndPlay,
@@ -157,14 +157,14 @@ def test_the_inverse_is_monotonic_and_never_negative() -> None:
     assert np.isfinite(stabilise(np.array([-1e6, 0.0, 1e12]), noise)).all()
 
 
-# -- estimate, then denoise ---------------------------------------------------------------------
+# -- denoise, then invert ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detector", [Poisson(gain=2.0), Poisson(gain=2.0, readout=3.0), Gaussian(sigma=8.0)])
 def test_denoising_the_estimate_improves_on_it(detector: Any) -> None:
     x = scene()
     problem = measured(Camera(width=0.5, gain=40.0, detector=detector), x)
-    result = run(EstimateThenDenoise(denoiser=Smooth()), problem)
+    result = run(DenoiseThenInvert(denoiser=Smooth()), problem)
     assert result.x.dtype == np.float32
     assert result.x.shape == x.shape
     assert nrmse(result.x, x) < 0.5 * nrmse(problem.y / 40, x)
@@ -173,7 +173,7 @@ def test_denoising_the_estimate_improves_on_it(detector: Any) -> None:
 def test_the_denoiser_is_told_the_noise_it_sees() -> None:
     heard: list = []
     x = scene()
-    method = EstimateThenDenoise(denoiser=Listening(heard=heard))
+    method = DenoiseThenInvert(denoiser=Listening(heard=heard))
     gaussian = measured(Camera(detector=Gaussian(sigma=0.3)), x)
     run(method, gaussian)
     np.testing.assert_allclose(heard[0][0], gaussian.y)
@@ -188,7 +188,7 @@ def test_what_is_left_of_the_noise_decides_how_far_the_operator_is_undone(camera
     x = scene()
     problem = measured(camera(width=1.2, gain=2e5, detector=Poisson(readout=1.0)), x)
     clean = problem.replace(y=problem.operator(x))
-    sharp = run(EstimateThenDenoise(denoiser=Listening(heard=[])), clean).x
+    sharp = run(DenoiseThenInvert(denoiser=Listening(heard=[])), clean).x
     blurred = Camera(width=1.2)(x)
     assert nrmse(sharp, x) < 0.15 * nrmse(blurred, x)
     mean = problem.operator(sharp)
@@ -200,7 +200,7 @@ def test_what_lies_under_a_mask_does_not_matter_to_the_estimate() -> None:
     x = scene()
     problem = measured(Camera(width=0.5, gain=40.0, detector=Poisson()), x)
     mask = np.random.default_rng(1).random(x.shape) > 0.2
-    method = EstimateThenDenoise(denoiser=Smooth())
+    method = DenoiseThenInvert(denoiser=Smooth())
     results = [
         run(method, problem.replace(y=np.where(mask, problem.y, junk), mask=mask)).x for junk in (1e6, np.nan)
     ]
@@ -208,7 +208,7 @@ def test_what_lies_under_a_mask_does_not_matter_to_the_estimate() -> None:
     assert nrmse(results[0], x) < 0.25
 
 
-@pytest.mark.parametrize("lift", [EstimateThenDenoise, PlugAndPlay])
+@pytest.mark.parametrize("lift", [DenoiseThenInvert, PlugAndPlay])
 def test_maps_of_different_scale_are_denoised_each_at_its_own_level(lift: type[Reconstructor]) -> None:
     x = np.stack([scene(), 100 * scene()[::-1].T])
     problem = measured(Spectrum(), x, axes=("component", "y", "x"))
@@ -243,7 +243,7 @@ def test_an_uneven_response_is_divided_out() -> None:
 
     x = scene()
     problem = measured(Uneven(detector=Gaussian(sigma=0.0)), x)
-    result = run(EstimateThenDenoise(denoiser=Listening(heard=[])), problem)
+    result = run(DenoiseThenInvert(denoiser=Listening(heard=[])), problem)
     np.testing.assert_allclose(result.x[:, 1:], x[:, 1:], rtol=1e-5)
     np.testing.assert_allclose(result.x[:, 0], result.x[:, 1], rtol=0.01)  # unseen: as its neighbour
 
@@ -308,9 +308,9 @@ def test_data_without_structure_give_an_object_without_structure(value: float, d
 @pytest.mark.parametrize(
     ("method", "changes", "words"),
     [
-        (EstimateThenDenoise, {"y": np.ones(16)}, r"denoises images; toy has data \(16,\)"),
-        (EstimateThenDenoise, {"operator": Camera()}, "does not state its noise; a denoiser needs it"),
-        (EstimateThenDenoise, {"dtype": "complex64"}, "takes real images; the object of toy is complex64"),
+        (DenoiseThenInvert, {"y": np.ones(16)}, r"denoises images; toy has data \(16,\)"),
+        (DenoiseThenInvert, {"operator": Camera()}, "does not state its noise; a denoiser needs it"),
+        (DenoiseThenInvert, {"dtype": "complex64"}, "takes real images; the object of toy is complex64"),
         (PlugAndPlay, {"dtype": "complex64"}, "takes real images; the object of toy is complex64"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -97,6 +98,8 @@ def choose(
     kinds = list(scenarios) or [s for s in SCENARIOS if s != "calibrated" or helpers]
     if "calibrated" in kinds and not helpers:
         raise BadValue("scenario calibrated needs a calibrator, and none is installed")
+    if not 0 < max_seconds < math.inf:
+        raise BadValue(f"--max-seconds must be a positive number of seconds for a cell, got {max_seconds:g}")
     _check_owners(found, settings or {}, simulate or {})
     cells = []
     for modality in chosen:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lift import EstimateThenDenoise
+from ..lift import DenoiseThenInvert
 from .global_state import isolated
 from .problems import Widefield
 from .report import require
@@ -54,12 +54,12 @@ def check_no_noise_no_change(subject: Subject) -> None:
     )
 
 
-def check_estimates_then_denoises(subject: Subject) -> None:
-    """Counts with Poisson noise come nearer to their mean by estimate-then-denoise."""
+def check_denoises_then_inverts(subject: Subject) -> None:
+    """Counts with Poisson noise come nearer to their mean by denoising, then inverting."""
     modality = Widefield()
     problem, truth = modality.simulate("disks")
     with isolated(seed=1):
-        solved = next(EstimateThenDenoise(denoiser=subject.cls()).solve(problem, np.random.default_rng(0)))
+        solved = next(DenoiseThenInvert(denoiser=subject.cls()).solve(problem, np.random.default_rng(0)))
     mean = problem.operator(truth.x)
     found = problem.operator(solved.x).numpy()
     before, after = np.linalg.norm(problem.y - mean), np.linalg.norm(found - mean)

@@ -51,7 +51,7 @@ CHECKS: dict[str, list[Check]] = {
         denoiser.check_keeps_shape_and_type,
         denoiser.check_reduces_noise,
         denoiser.check_no_noise_no_change,
-        denoiser.check_estimates_then_denoises,
+        denoiser.check_denoises_then_inverts,
         *CONDUCT,
         method.check_data_fit_improves,
     ],
