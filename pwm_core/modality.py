@@ -109,6 +109,15 @@ class Modality(Settings):
         """The modality with settings that make a problem solvable in about a second, for tests."""
         return cls()
 
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """An instrument as some laboratory might have it, on which a learned method is trained.
+
+        Dose, pixel and what else differs from one instrument to the next are drawn from ``rng``, more
+        widely than a benchmark varies them; the field of view is a small one.
+        """
+        return cls()
+
     # -- what every modality gets ---------------------------------------------------------------
 
     def draw_theta(self, scene: str | int, seed: int, tier: str = "public") -> dict[str, float]:

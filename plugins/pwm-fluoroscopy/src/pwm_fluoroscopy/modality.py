@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -93,6 +94,24 @@ class Fluoroscopy(Modality):
     def small(cls) -> Self:
         return cls(frames=6, size=48, pixel=0.4)
 
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """A fluoroscope at 7.5 to 30 frames/s and 4 to 200 quanta a pixel, of any usual panel."""
+        usual = cls(frames=8, size=96)
+        if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
+            return usual.replace(quanta=usual.quanta * 2 ** rng.uniform(-1, 1))
+        return usual.replace(
+            pixel=_log_uniform(rng, 0.15, 0.4),
+            rate=float(rng.choice([7.5, 10, 15, 25, 30])),
+            quanta=_log_uniform(rng, 4, 200),
+            pulse=rng.uniform(7, 15),
+            lag=_log_uniform(rng, 5, 60),
+            blur=rng.uniform(0.05, 0.3),
+            scatter=_log_uniform(rng, 0.1, 1.0),
+            glare=rng.uniform(0, 0.06),
+            readout=rng.uniform(0.5, 3),
+        )
+
     def simulate(
         self, scene: str | int, *, seed: int = 0, theta: Mapping[str, float] | None = None
     ) -> tuple[Problem, Truth]:
@@ -171,3 +190,7 @@ class Fluoroscopy(Modality):
                 "generated one"
             )
         return draw(scene, stage, np.random.default_rng(stream("standard", self.name, scene)))
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(math.log(low), math.log(high))))

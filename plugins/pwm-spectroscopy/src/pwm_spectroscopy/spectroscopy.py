@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ from .assembly import operator_for
 from .instruments import Instrument
 from .operator import spectrum_image_of
 from .scenes import find
+from .scenes.assorted import Pool
 from .scenes.scene import Sample
 
 if TYPE_CHECKING:
@@ -30,12 +32,13 @@ class Spectroscopy(Modality):
     data_axes = (Axis("energy", "keV"), Axis("y", "m"), Axis("x", "m"))
     main_residual = "reduced chi2"
     samples: ClassVar[tuple[Sample, ...]]
+    pool: ClassVar[Pool]
     metre: ClassVar[float]  # of the unit of the pixel
 
     def simulate(
         self, scene: str | int, *, seed: int = 0, theta: Mapping[str, float] | None = None
     ) -> tuple[Problem, Truth]:
-        sample, rng = find(self.samples, self.name, scene)
+        sample, rng = find(self.samples, self.pool, self.name, scene)
         instrument, shape, channels = self.setting(sample)
         operator = operator_for(
             sample.components,
@@ -46,7 +49,7 @@ class Spectroscopy(Modality):
         )
         state = {**self.nominal(), **(theta or {})}
         operator = operator.at(state)
-        x = sample.maps(shape, rng)
+        x = sample.window(shape, rng) if isinstance(scene, int) else sample.maps(shape, rng)
         noise = np.random.default_rng(stream("noise", self.name, scene, seed))
         pixel = instrument.pixel * self.metre
         problem = Problem(
@@ -99,3 +102,7 @@ class Spectroscopy(Modality):
         from .figure import panels
 
         return panels(self, problem, result, truth, heading)
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(math.log(low), math.log(high))))

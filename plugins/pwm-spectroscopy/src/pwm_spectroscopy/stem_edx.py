@@ -12,9 +12,9 @@ from pwm_core.settings import param
 
 from .instruments import EDXInstrument
 from .operator import spectrum_image_of
-from .scenes.edx_samples import SAMPLES
+from .scenes.edx_samples import POOL, SAMPLES
 from .scenes.scene import Sample
-from .spectroscopy import Spectroscopy
+from .spectroscopy import Spectroscopy, log_uniform
 
 BASE_SOLID_ANGLE = 0.7  # sr: the base value that detector_solid_angle is added to
 
@@ -39,6 +39,7 @@ class StemEDX(Spectroscopy):
     )
     scenes = tuple(s.name for s in SAMPLES)
     samples = SAMPLES
+    pool = POOL
     metre = 1e-9
     aliases: ClassVar[dict[str, str]] = {  # a method's name on the field's public leaderboard
         "mls": "MLS-EDX",
@@ -90,6 +91,22 @@ class StemEDX(Spectroscopy):
     @classmethod
     def small(cls) -> Self:
         return cls(size=16, channels=256)
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """A microscope of 80 to 300 kV that counts from less than one to some thousand X-rays a pixel."""
+        usual = cls(size=64, channels=512)
+        if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
+            return usual.replace(electrons=usual.electrons * 2 ** rng.uniform(-1, 1))
+        pixel = log_uniform(rng, 0.1, 20.0)
+        return usual.replace(
+            energy=float(rng.choice([80, 100, 120, 200, 300])),
+            electrons=log_uniform(rng, 4e5, 2e9),
+            pixel=pixel,
+            probe_size=pixel * rng.uniform(0.5, 2),
+            elevation=rng.uniform(12, 40),
+            tilt=rng.uniform(-5, 25),
+        )
 
     def setting(self, sample: Sample) -> tuple[EDXInstrument, tuple[int, int], int]:
         instrument = EDXInstrument(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
+import numpy as np
+
 from pwm_core.modality import Spec
 from pwm_core.settings import param
 
 from .instruments import SiliconDetector, XRFInstrument
 from .scenes.scene import Sample
-from .scenes.xrf_samples import SAMPLES
-from .spectroscopy import Spectroscopy
+from .scenes.xrf_samples import POOL, SAMPLES
+from .spectroscopy import Spectroscopy, log_uniform
 
 
 class XRF(Spectroscopy):
@@ -32,6 +34,7 @@ class XRF(Spectroscopy):
     )
     scenes = tuple(s.name for s in SAMPLES)
     samples = SAMPLES
+    pool = POOL
     metre = 1e-6
     aliases: ClassVar[dict[str, str]] = {  # a method's name on the field's public leaderboard
         "fp-quantify": "FP-Quantify",
@@ -74,6 +77,23 @@ class XRF(Spectroscopy):
     @classmethod
     def small(cls) -> Self:
         return cls(size=16, channels=256)
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """A microprobe of 16.2 to 19.9 keV, above the lead edges, that counts from 4 to 10⁴ photons a pixel.
+
+        The step of the scan is between a quarter of the beam's size and twice that.
+        """
+        usual = cls(size=64, channels=512)
+        if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
+            return usual.replace(photons=usual.photons * 2 ** rng.uniform(-1, 1))
+        return usual.replace(
+            energy=rng.uniform(16.2, 19.9),
+            photons=log_uniform(rng, 4e6, 1e10),
+            pixel=log_uniform(rng, 0.25, 2.0),
+            solid_angle=log_uniform(rng, 0.2, 1.5),
+            polarisation=rng.uniform(0.8, 1.0),
+        )
 
     def setting(self, sample: Sample) -> tuple[XRFInstrument, tuple[int, int], int]:
         instrument = XRFInstrument(

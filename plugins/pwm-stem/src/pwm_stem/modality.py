@@ -100,6 +100,26 @@ class STEM(Modality):
     def small(cls) -> Self:
         return cls(size=64, pixel=0.2)
 
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Self:
+        """An instrument of 60 to 300 kV, mostly probe-corrected, at 20 to 10⁴ electrons a pixel."""
+        usual = cls(size=128)
+        if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
+            return usual.replace(current=usual.current * 2 ** rng.uniform(-1, 1))
+        dwell, dose = _log_uniform(rng, 1.0, 30.0), _log_uniform(rng, 20.0, 1e4)
+        return usual.replace(
+            pixel=_log_uniform(rng, 0.06, 0.3),
+            voltage=float(rng.choice([60, 80, 100, 120, 200, 300])),
+            convergence=rng.uniform(20, 35),
+            source_size=rng.uniform(0.5, 0.9),
+            defocus=rng.normal(0, 1.0),
+            c3=rng.normal(0, 0.5),
+            focal_spread=rng.uniform(0, 3),
+            current=dose / dwell / ELECTRONS_PER_PC,
+            dwell=dwell,
+            readout=rng.uniform(0, 1),
+        )
+
     @property
     def dose(self) -> float:
         """Electrons of the beam at each scan position."""
@@ -185,6 +205,10 @@ def micrograph(y: np.ndarray, operator: Compose, pixel: float, name: str, **more
         name=name,
         **more,
     )
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
 
 def unit_of(problem: Problem) -> str:

@@ -5,6 +5,8 @@
 ``guidewire``  a wire pushed on through a catheter
 ``diaphragm``  the breathing diaphragm and the vessels of the lung
 
+Numbered sequences show limbs, chambers of the heart, devices and gas as well, and the table may move.
+
 Zero is the most transparent place of a sequence: the uniform tissue before and behind belongs to the beam.
 """
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from .sequences import coronary, diaphragm, guidewire, vessels
 from .stage import Stage
+from .varied import anything
 
 __all__ = ["KINDS", "Stage", "draw", "draw_any"]
 
@@ -30,12 +33,8 @@ def draw(kind: str, stage: Stage, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_any(stage: Stage, rng: np.random.Generator) -> np.ndarray:
-    """A random sequence of a random kind, one time in four with a guide wire in front of it."""
-    kind = str(rng.choice(KINDS))
-    video = _PAINTERS[kind](stage, rng)
-    if kind != "guidewire" and rng.random() < 0.25:
-        video = 0.7 * video + 0.5 * guidewire(stage, rng)
-    return _from_zero(video)
+    """A random sequence of any kind, with devices, bones and movements that the standard kinds lack."""
+    return _from_zero(anything(stage, rng))
 
 
 def _from_zero(video: np.ndarray) -> np.ndarray:

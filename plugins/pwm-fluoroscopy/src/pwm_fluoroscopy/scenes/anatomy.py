@@ -5,6 +5,8 @@ Each function gives a map of line integrals of attenuation beyond the tissue or 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .materials import CORTICAL_BONE, LUNG, SPONGY_BONE, WATER
@@ -22,9 +24,7 @@ def tissue(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     """
     y, x = stage.around
     n = y.shape[0]
-    f = np.hypot(np.fft.fftfreq(2 * n)[:, None], np.fft.rfftfreq(2 * n))
-    f[0, 0] = np.inf
-    noise = np.fft.rfft2(rng.standard_normal((2 * n, 2 * n))) / np.maximum(f, 1 / n) ** 1.5
+    noise = np.fft.rfft2(rng.standard_normal((2 * n, 2 * n))) / _steepness(n)
     layers = np.fft.irfft2(noise, s=(2 * n, 2 * n))[:n, :n]  # half a period, so that nothing repeats
     slope = np.cos(rng.uniform(0, 2 * np.pi) + np.hypot(y, x) / (2.5 * stage.width))
     return WATER * (3.5 * layers / layers.std() + 8 * slope)
@@ -85,6 +85,14 @@ def heart_shadow(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     axes = rng.uniform(0.7, 1.0, 2) * max(stage.width, 40)
     depth = 1 - ((y - centre[0]) / axes[0]) ** 2 - ((x - centre[1]) / axes[1]) ** 2
     return (WATER - LUNG) * 50 * np.sqrt(np.maximum(depth, 0))
+
+
+@lru_cache(maxsize=1)
+def _steepness(n: int) -> np.ndarray:
+    """What white noise of 2n × 2n points is divided by to get the spectrum of tissue, on rfft2's grid."""
+    f = np.hypot(np.fft.fftfreq(2 * n)[:, None], np.fft.rfftfreq(2 * n))
+    f[0, 0] = np.inf
+    return np.maximum(f, 1 / n) ** 1.5
 
 
 def _bone(tubes: list[Tube], stage: Stage) -> np.ndarray:

@@ -10,6 +10,7 @@ CORTICAL_BONE = 0.3148 * 1.92 / 10
 SPONGY_BONE = 0.24 * 1.18 / 10  # marrow and trabeculae: a fifth of it is bone
 IODINE = 7.579 / 1e4  # for each mg of iodine in a ml
 STEEL = 1.205 * 7.9 / 10  # as iron
+TITANIUM = 0.7661 * 4.5 / 10
 CONTRAST = WATER + 185 * IODINE  # a contrast medium of 370 mg/ml, halved by blood
 MARKER = 2.0  # platinum coil of a wire's tip: its windings let part of the beam pass
 POLYMER = 0.12  # of a catheter, loaded with barium sulphate

@@ -14,11 +14,14 @@ from .tubes import Tube, curve, draw
 _FRONT = 8.0  # mm over which the front of the contrast medium is mixed with blood
 
 
-def coronary(stage: Stage, rng: np.random.Generator) -> np.ndarray:
-    """Coronary arteries on a beating heart, filled through a catheter at 100 to 200 mm/s."""
+def coronary(stage: Stage, rng: np.random.Generator, radius: float | None = None) -> np.ndarray:
+    """Coronary arteries on a beating heart, filled through a catheter at 100 to 200 mm/s.
+
+    They are at most ``radius`` (mm) wide; by default that goes with the window.
+    """
     breath = breathing(rng)
     beat = after(heartbeat(stage, rng), breath)
-    radius = float(np.clip(0.04 * stage.width, 0.8, 1.8))
+    radius = radius or float(np.clip(0.04 * stage.width, 0.8, 1.8))
     arteries = _from_the_edge(stage, rng, radius, 2)
     filled = filling(stage, rng, arteries, beat, rng.uniform(100, 200))
     behind = layer(stage, anatomy.tissue(stage, rng), breath) + layer(
@@ -27,10 +30,13 @@ def coronary(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     return filled + behind + layer(stage, _bones(stage, rng), still)
 
 
-def vessels(stage: Stage, rng: np.random.Generator) -> np.ndarray:
-    """A tree of arteries, at rest but for breathing, that fills with contrast medium at 40 to 90 mm/s."""
+def vessels(stage: Stage, rng: np.random.Generator, radius: float | None = None) -> np.ndarray:
+    """A tree of arteries, at rest but for breathing, that fills with contrast medium at 40 to 90 mm/s.
+
+    They are at most ``radius`` (mm) wide; by default that goes with the window.
+    """
     breath = breathing(rng)
-    radius = float(np.clip(0.05 * stage.width, 0.9, 2.2))
+    radius = radius or float(np.clip(0.05 * stage.width, 0.9, 2.2))
     arteries = _from_the_edge(stage, rng, radius, 1)
     filled = filling(stage, rng, arteries, breath, rng.uniform(40, 90))
     return filled + layer(stage, anatomy.tissue(stage, rng) + anatomy.spine(stage, rng), still)
@@ -47,7 +53,7 @@ def guidewire(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     start, speed = rng.uniform(0.45, 0.6) * line.along[-1], rng.uniform(20, 80)
     video = layer(stage, catheter, sway) + layer(stage, _chest(stage, rng), still)
     for image, time in zip(video, stage.times, strict=True):
-        place = sway(time, stage.place)
+        place = sway(time, stage.at(time))
         far = stage.sample(wire.along, place)
         tip = start + speed * time
         dense = STEEL + (MARKER - STEEL) * _step((far - tip + 15) / 2)
@@ -63,7 +69,7 @@ def diaphragm(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     video = layer(stage, anatomy.lung_vessels(stage, rng), breath)
     video += layer(stage, anatomy.tissue(stage, rng) + _bones(stage, rng), still)
     for image, time in zip(video, stage.times, strict=True):
-        image += anatomy.dome(breath(time, stage.place), top, centre, radius)
+        image += anatomy.dome(breath(time, stage.at(time)), top, centre, radius)
     return video
 
 
@@ -79,7 +85,7 @@ def filling(
     first = rng.uniform(0.25, 0.6) * stage.width
     video = np.empty((stage.frames, stage.size, stage.size))
     for image, time in zip(video, stage.times, strict=True):
-        place = warp(time, stage.place)
+        place = warp(time, stage.at(time))
         arrived = _step((first + speed * time - stage.sample(tree.along, place)) / _FRONT)
         image[:] = (CONTRAST - WATER) * stage.sample(tree.chord, place) * arrived
     return video
@@ -87,9 +93,9 @@ def filling(
 
 def layer(stage: Stage, drawn: np.ndarray, warp: Warp) -> np.ndarray:
     """The map ``drawn`` as it moves, (frame, y, x)."""
-    if warp is still:
+    if warp is still and stage.pan == (0, 0):
         return np.repeat(stage.sample(drawn, stage.place)[None], stage.frames, 0)
-    return np.stack([stage.sample(drawn, warp(time, stage.place)) for time in stage.times])
+    return np.stack([stage.sample(drawn, warp(time, stage.at(time))) for time in stage.times])
 
 
 def _from_the_edge(stage: Stage, rng: np.random.Generator, radius: float, roots: int) -> list[Tube]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +23,7 @@ class Stage:
     size: int
     pixel: float
     interval: float
+    pan: tuple[float, float] = (0.0, 0.0)  # mm/s: the patient's table moves under the window along y and x
 
     @property
     def width(self) -> float:
@@ -38,13 +40,22 @@ class Stage:
         """s."""
         return np.arange(self.frames) * self.interval
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """Of the middles of the pixels, each (y, x)."""
         y, x = (np.indices((self.size, self.size)) + 0.5) * self.pixel
         return y, x
 
-    @property
+    def at(self, time: float) -> Place:
+        """Where the window's pixels lie on the patient at a time."""
+        y, x = self.place
+        return y + self.pan[0] * time, x + self.pan[1] * time
+
+    def moving(self, y: float, x: float) -> Stage:
+        """The same window over a table that moves (mm/s)."""
+        return replace(self, pan=(y, x))
+
+    @cached_property
     def around(self) -> Place:
         """Of the points of a map, which reaches ``margin`` pixels beyond the window."""
         n = FINE * (self.size + 2 * self.margin)
@@ -52,9 +63,9 @@ class Stage:
         return y, x
 
     def sample(self, drawn: np.ndarray, place: Place) -> np.ndarray:
-        """The map ``drawn`` on the points ``around`` at some place, linearly; beyond its edge as at it."""
+        """The map ``drawn`` on the points ``around`` at some place, linearly; beyond its edge mirrored."""
         points = [(c / self.pixel + self.margin) * FINE - 0.5 for c in place]
-        return ndimage.map_coordinates(drawn, points, order=1, mode="nearest", prefilter=False)
+        return ndimage.map_coordinates(drawn, points, order=1, mode="mirror", prefilter=False)
 
 
 def still(time: float, place: Place) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -21,7 +22,7 @@ class Tube:
     radius: np.ndarray
     start: float = 0.0
 
-    @property
+    @cached_property
     def along(self) -> np.ndarray:
         """How far along the tree each point is, mm."""
         steps = np.hypot(*np.diff(self.points, axis=0).T)

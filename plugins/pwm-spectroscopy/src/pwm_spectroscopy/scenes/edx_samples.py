@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .assorted import Pool
 from .scene import Maps, Sample
 from .shapes import Canvas
 
@@ -149,4 +150,14 @@ SAMPLES = (
         {"O": 20, "Mg": 12, "Si": 12, "S": 12, "Ca": 8, "Fe": 20, "Ni": 6},
         _dust,
     ),
+)  # fmt: skip
+
+POOL = Pool(
+    {"C": 10, "N": 10, "O": 12, "F": 10, "Na": 10, "Mg": 12, "Al": 12, "Si": 12, "P": 12, "S": 12, "Cl": 12,
+     "K": 12, "Ca": 12, "Ti": 12, "V": 12, "Cr": 12, "Mn": 15, "Fe": 15, "Co": 15, "Ni": 15, "Cu": 15,
+     "Zn": 15, "Ga": 20, "As": 20, "Sr": 20, "Zr": 20, "Mo": 25, "Ag": 25, "In": 25, "Sn": 25, "Ba": 25,
+     "La": 25, "Ce": 25, "Hf": 40, "Ta": 40, "W": 40, "Pt": 40, "Au": 40, "Pb": 40},
+    ("C", "SiO2", "Al2O3", "TiO2", "Fe2O3", "MgSiO3", "BaTiO3"),
+    (8.0, 60.0),
+    matrix=False,
 )  # fmt: skip

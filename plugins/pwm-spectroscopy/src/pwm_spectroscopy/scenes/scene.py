@@ -40,3 +40,14 @@ class Sample:
         maps /= np.maximum(maps.max(axis=(1, 2), keepdims=True), 1)
         scale = np.array([self.full_scale[c] for c in self.components])
         return (scale[:, None, None] * maps).astype(np.float32)
+
+    def window(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """A part, which is not empty, of a sample up to 2.5 times as wide: detail may be coarse or fine."""
+        zoom = rng.uniform(1, 2.5)
+        maps = self.maps((int(shape[0] * zoom), int(shape[1] * zoom)), rng)
+        there = (maps / [[[self.full_scale[c]]] for c in self.components]).sum(0)
+        middle = np.unravel_index(rng.choice(there.size, p=there.ravel() / there.sum()), there.shape)
+        places = zip(middle, there.shape, shape, strict=True)
+        starts = [int(np.clip(m - n * rng.random(), 0, wide - n)) for m, wide, n in places]
+        cut = tuple(slice(s, s + n) for s, n in zip(starts, shape, strict=True))
+        return np.ascontiguousarray(maps[:, *cut])

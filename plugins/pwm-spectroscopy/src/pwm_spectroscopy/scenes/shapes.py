@@ -52,12 +52,7 @@ class Canvas:
 
     def blob(self, centre: tuple[float, float], radius: float, irregular: float = 0.2) -> np.ndarray:
         """The signed distance to the rim of a rounded irregular body."""
-        dy, dx = self.y - centre[0], self.x - centre[1]
-        angle, rim = np.arctan2(dy, dx), np.ones(self.shape)
-        for k in range(2, 7):
-            amplitude, phase = irregular / k * self.rng.standard_normal(), self.rng.uniform(0, 2 * np.pi)
-            rim += amplitude * np.cos(k * angle + phase)
-        return radius * rim.clip(0.3) - np.hypot(dy, dx)
+        return self._within(self._rim(irregular), centre, radius, (slice(None), slice(None)))
 
     def facets(self, centre: tuple[float, float], radius: float, sides: int) -> np.ndarray:
         """The signed distance to the border of a faceted particle: a polygon with unequal sides."""
@@ -90,8 +85,10 @@ class Canvas:
         total = np.zeros(self.shape)
         for centre in self.places(count):
             size = np.exp(self.rng.uniform(*np.log(radius)))
-            depth = self.blob(centre, size, irregular)
-            total = np.maximum(total, self.dome(depth, size) * size / radius[1])
+            rim = self._rim(irregular)
+            near = self._around(centre, size * (1 + sum(abs(a) for _, a, _ in rim)))
+            depth = self._within(rim, centre, size, near)
+            total[near] = np.maximum(total[near], self.dome(depth, size) * size / radius[1])
         return total
 
     def dome(self, distance: np.ndarray, radius: float) -> np.ndarray:
@@ -102,3 +99,32 @@ class Canvas:
     def smooth(self, image: np.ndarray, size: float) -> np.ndarray:
         """The image diffused over ``size``."""
         return ndimage.gaussian_filter(image, size / self.unit, mode="nearest")
+
+    def _rim(self, irregular: float) -> list[tuple[int, float, float]]:
+        """Order, amplitude and phase of the waves of a random rim."""
+        return [
+            (k, irregular / k * self.rng.standard_normal(), self.rng.uniform(0, 2 * np.pi))
+            for k in range(2, 7)
+        ]
+
+    def _within(
+        self,
+        rim: list[tuple[int, float, float]],
+        centre: tuple[float, float],
+        radius: float,
+        where: tuple[slice, slice],
+    ) -> np.ndarray:
+        """The signed distance to the rim of a body, at the pixels ``where``."""
+        dy, dx = self.y[where] - centre[0], self.x[where] - centre[1]
+        angle, reach = np.arctan2(dy, dx), np.ones(dy.shape)
+        for k, amplitude, phase in rim:
+            reach += amplitude * np.cos(k * angle + phase)
+        return radius * reach.clip(0.3) - np.hypot(dy, dx)
+
+    def _around(self, centre: tuple[float, float], reach: float) -> tuple[slice, slice]:
+        """The pixels that are not farther than ``reach`` along either axis, a few more at most."""
+        y, x = (
+            slice(max(int((c - reach) / self.unit) - 1, 0), max(int((c + reach) / self.unit) + 2, 0))
+            for c in centre
+        )
+        return y, x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .assorted import Pool
 from .scene import Maps, Sample
 from .shapes import Canvas
 
@@ -148,4 +149,13 @@ SAMPLES = (
         {"S": 60, "Fe": 8, "Cu": 4, "Zn": 4, "As": 0.6, "Mo": 60, "Pb": 5, "matrix": 3.0},
         _ore,
     ),
+)  # fmt: skip
+
+POOL = Pool(
+    {"Si": 60, "P": 20, "S": 15, "Cl": 12, "K": 8, "Ca": 6, "Ti": 4, "V": 3, "Cr": 3, "Mn": 2, "Fe": 2,
+     "Co": 2, "Ni": 1.5, "Cu": 1.5, "Zn": 1, "Ga": 1, "As": 1, "Se": 1, "Br": 1, "Sr": 1, "Mo": 40, "Ag": 20,
+     "Cd": 15, "Sn": 12, "I": 8, "Ba": 8, "Ce": 6, "W": 3, "Pt": 3, "Au": 3, "Hg": 2, "Pb": 2},
+    ("SiO2", "Al2O3", "CaCO3", "C6H10O5", "C5H7O2N", "C57H98O6"),
+    (0.3, 4.0),
+    matrix=True,
 )  # fmt: skip

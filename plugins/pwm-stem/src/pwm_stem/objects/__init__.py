@@ -7,8 +7,8 @@ import math
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from . import classes, crystal
-from .classes import GENERATED, Extent
+from . import classes, crystal, mixed
+from .classes import Extent
 from .paint import Atoms, join, paint
 from .structures import FCC, MONOLAYERS, STRONTIUM_TITANATE
 
@@ -42,6 +42,20 @@ _STANDARD: dict[str, tuple[classes.Maker, float, float]] = {
     "boundary": (boundary, 0.025, 0.3),
     "monolayer": (monolayer, 0.006, 0.0),
 }
+GENERATED: dict[str, tuple[classes.Maker, tuple[float, float]]] = {  # with the range of the diffuse part
+    "crystal": (classes.single_crystal, (0.1, 0.5)),
+    "dislocation": (classes.dislocation, (0.1, 0.5)),
+    "heterostructure": (classes.heterostructure, (0.1, 0.5)),
+    "boundary": (classes.grain_boundary, (0.1, 0.5)),
+    "polycrystal": (classes.polycrystal, (0.1, 0.4)),
+    "particles": (classes.particles, (0.0, 0.3)),
+    "monolayer": (classes.monolayer, (0.0, 0.05)),
+    "surface": (mixed.surface, (0.0, 0.4)),
+    "stacking": (mixed.stacking, (0.1, 0.5)),
+    "overlap": (mixed.overlap, (0.1, 0.5)),
+    "single atoms": (mixed.single_atoms, (0.0, 0.2)),
+    "glass": (mixed.glass, (0.0, 0.3)),
+}
 KINDS = tuple(_STANDARD)
 SPREAD = 2.5  # Å, rms: how far electrons stray that have left their column in a thick crystal
 
@@ -55,7 +69,23 @@ def draw_any(shape: tuple[int, int], pixel: float, rng: np.random.Generator) -> 
     """A specimen of a class drawn at random, scattering 0.5 to 5 % of the beam, float32."""
     make, diffuse = list(GENERATED.values())[rng.integers(len(GENERATED))]
     part = math.exp(rng.uniform(math.log(0.005), math.log(0.05)))
-    return specimen(make, part, rng.uniform(*diffuse), shape, pixel, rng)
+    return specimen(_window(make), part, rng.uniform(*diffuse), shape, pixel, rng)
+
+
+def _window(make: classes.Maker) -> classes.Maker:
+    """A part, which is not empty, of a specimen that is up to 2.5 times as wide as the field."""
+
+    def made(extent: Extent, rng: np.random.Generator) -> Atoms:
+        zoom = rng.uniform(1, 2.5)
+        atoms = make((zoom * extent[0], zoom * extent[1]), rng)
+        seen = rng.choice(len(atoms.y), p=atoms.strength / atoms.strength.sum())
+        y, x = (
+            float(np.clip(p[seen] - e * rng.random(), 0, (zoom - 1) * e))
+            for p, e in zip((atoms.y, atoms.x), extent, strict=True)
+        )
+        return atoms.moved(-y, -x)
+
+    return made
 
 
 def specimen(

@@ -133,16 +133,16 @@ def cuprate(name: str) -> Structure:
     return Structure(name, 11.68, 3.88, tuple(Column(y, x, z) for y, x, z in heavy + copper + light), 3.82)
 
 
+def honeycomb(a: float, one: tuple[int, ...], other: tuple[int, ...], name: str) -> Structure:
+    """A layer of two kinds of columns that alternate on the corners of hexagons."""
+    h = a * math.sqrt(3)
+    places = ((0, 0, one), (0.5, 0.5, one), (1 / 3, 0, other), (5 / 6, 0.5, other))
+    return Structure(name, h, a, tuple(Column(y, x, z, 0.06) for y, x, z in places), 1.0)
+
+
 def monolayer(a: float, metal: int, chalcogen: int, name: str) -> Structure:
     """A 2H layer of MX₂ along [0001]: the two chalcogens lie on one column."""
-    h = a * math.sqrt(3)
-    places = (
-        (0, 0, (metal,)),
-        (0.5, 0.5, (metal,)),
-        (1 / 3, 0, (chalcogen,) * 2),
-        (5 / 6, 0.5, (chalcogen,) * 2),
-    )
-    return Structure(name, h, a, tuple(Column(y, x, z, 0.06) for y, x, z in places), 1.0)
+    return honeycomb(a, (metal,), (chalcogen,) * 2, name)
 
 
 STRONTIUM_TITANATE = perovskite(3.905, 38, 22, name="SrTiO3")
@@ -196,3 +196,5 @@ MONOLAYERS = (
     monolayer(3.288, 42, 34, "MoSe2"),
     monolayer(3.28, 74, 34, "WSe2"),
 )
+
+LIGHT_LAYERS = (honeycomb(2.46, (6,), (6,), "graphene"), honeycomb(2.504, (5,), (N,), "BN"))
