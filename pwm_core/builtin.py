@@ -8,14 +8,14 @@ def pwm_cards() -> list[Card]:
     return [
         Card(
             "local",
-            "pwm_core.executors:processes",
+            "pwm_core.executors:Processes",
             "executor",
             "worker processes on this machine",
             licence="BSD-3-Clause",
         ),
         Card(
             "serial",
-            "pwm_core.executors:serial",
+            "pwm_core.executors:Serial",
             "executor",
             "one case after another in this process",
             licence="BSD-3-Clause",

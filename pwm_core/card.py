@@ -12,7 +12,7 @@ GROUP = "pwm"  # entry-point group; a breaking change of this interface takes a 
 hookimpl = pluggy.HookimplMarker(GROUP)
 hookspec = pluggy.HookspecMarker(GROUP)
 
-ROLES = ("reconstructor", "denoiser", "calibrator", "modality", "reader", "executor")
+ROLES = ("reconstructor", "denoiser", "calibrator", "modality", "reader", "executor", "command")
 
 # What a problem can offer and a method can need, beside the names of modalities.
 TRAITS = {
@@ -27,10 +27,12 @@ TRAITS = {
 
 
 class Card(NamedTuple):
-    """What is known about a method, modality, reader or executor before its code is imported.
+    """What is known about a method, modality, reader, executor or command before its code is imported.
 
     ``traits`` are what a method needs and a modality offers; for a reader, the modalities whose
-    files it opens. ``variant`` says in one line how an implementation departs from the cited paper.
+    files it opens. A command is a function that takes the words after ``pwm NAME`` and returns the exit
+    status. ``modalities``: a method that is trained beforehand names those it is trained for; none means all
+    that its traits fit. ``variant`` says in one line how an implementation departs from the cited paper.
     """
 
     name: str
@@ -43,11 +45,16 @@ class Card(NamedTuple):
     cite: str = ""  # DOI
     variant: str = ""
     suffixes: tuple[str, ...] = ()  # readers only: (".cxi", ".h5")
+    modalities: frozenset[str] = frozenset()  # methods with weights only: {"stem"}
 
     @property
     def offers(self) -> frozenset[str]:
         """What a modality with this card meets the needs of methods with, its own name included."""
         return self.traits | {self.name} | (set() if "complex" in self.traits else {"real"})
+
+    def suits(self, modality: Card) -> bool:
+        """Whether this method can work on that modality as it comes."""
+        return self.traits <= modality.offers and (not self.modalities or modality.name in self.modalities)
 
 
 class Hooks:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import PwmError
 
+if TYPE_CHECKING:
+    from .registry import Entry
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 (it ran and failed), 2 (it was called wrongly) or 130."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
+        parser, own = _parser()
+        if words and not words[0].startswith("-") and words[0] not in own:
+            for entry in _commands_of_plugins():
+                if entry.card.name == words[0]:
+                    return entry.load()(words[1:])
+        if words[:1] in (["-h"], ["--help"]):
+            more = [f"  {e.card.name:<18}  {e.card.summary}" for e in _commands_of_plugins()]
+            parser.epilog = "\n".join(["from plugins:", *more]) if more else None
+        arguments = parser.parse_args(words)
         return arguments.go(arguments)
     except PwmError as error:
         print(f"pwm: {error}", file=sys.stderr)
@@ -27,9 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _commands_of_plugins() -> list[Entry]:
+    from .registry import installed
+
+    return installed().of("command")
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """The parser, and the names of the core's own commands."""
     parser = argparse.ArgumentParser(
-        prog="pwm", description="Every image-reconstruction method on every measurement, the same way."
+        prog="pwm",
+        description="Every image-reconstruction method on every measurement, the same way.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pwm-core {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -68,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     c = commands.add_parser("check", help="test a method or modality against the plugin contract")
     c.add_argument("name")
     c.set_defaults(go=_check)
-    return parser
+    return parser, commands.choices
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
@@ -126,7 +147,10 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     )
     c.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     c.add_argument("--executor", default="local", metavar="NAME", help="where cells run (default local)")
-    c.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at a time")
+    c.add_argument(
+        "--executor-set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the executor"
+    )
+    c.add_argument("--workers", type=int, metavar="N", help="cells at a time (default: what the cores allow)")
     c.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of a cell (default 1)")
     c.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     c.add_argument("--max-seconds", type=float, default=600.0, metavar="S", help="of a cell (default 600)")

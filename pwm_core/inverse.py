@@ -21,15 +21,17 @@ def invert(
     weight: torch.Tensor,
     x: torch.Tensor,
     information: torch.Tensor | None = None,
+    error: float = ERROR,
 ) -> torch.Tensor:
     """The images x (..., y, x) whose data H(x) are ``y``, as far as errors allow.
 
-    Minimises Σ weight (H(x) − y)² / ERROR + Σ |∇x|² / s², ``weight`` being the inverse variance of the
+    Minimises Σ weight (H(x) − y)² / error + Σ |∇x|² / s², ``weight`` being the inverse variance of the
     measurement that ``y`` was made from, by Gauss–Newton steps with conjugate gradients. s², the mean square
     gradient of each image, comes from the estimate itself, from step to step (empirical Bayes). So a blur is
     undone where the data say something, and not where they do not: at frequencies that it took away, in
     shadows where no quanta came. ``x`` is the first estimate; ``information`` the curvature of each element
-    of the misfit (default: from the operator).
+    of the misfit (default: from the operator). ``error`` is what is left in ``y`` of the variance that
+    ``weight`` stands for.
     """
     for _ in range(_STEPS):
         forward, backward = derivative(operator, x)
@@ -37,7 +39,7 @@ def invert(
         known = known.clamp(min=0) + torch.zeros_like(x)
         rough = (x * _laplacian(x)).mean((-2, -1), keepdim=True)
         level = known.mean((-2, -1), keepdim=True)
-        prior = (ERROR / rough.clamp(min=1e-30)).minimum(100 * level)  # a featureless image is not singular
+        prior = (error / rough.clamp(min=1e-30)).minimum(100 * level)  # a featureless image is not singular
         prior = torch.where(rough > 0, prior, 1e-3 * level)
 
         matrix = _Curvature(forward, backward, weight, prior)

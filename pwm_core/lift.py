@@ -29,7 +29,7 @@ class DenoiseThenInvert(Reconstructor):
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
         refuse_complex(problem)
         problem = problem.reduced()
-        y = _filled(problem)
+        y = filled(problem)
         noise = problem.operator.noise()
         if y.ndim < 2:
             raise Unsuitable(
@@ -70,7 +70,7 @@ def refuse_complex(problem: Problem) -> None:
         raise Unsuitable(f"a denoiser takes real images; the object of {problem.modality} is {problem.dtype}")
 
 
-def _filled(problem: Problem) -> np.ndarray:
+def filled(problem: Problem) -> np.ndarray:
     """The data with what lies under the mask replaced by the nearest valid value of the same image."""
     y = np.array(problem.y, dtype=np.float64)
     if problem.mask is None:

@@ -41,7 +41,11 @@ class Reconstructor(Settings):
 
 
 class Denoiser(Settings):
-    """Removes noise from an image and knows no physics; the core makes reconstructors of it."""
+    """Removes noise from an image and knows no physics; the core makes reconstructors of it.
+
+    One that is a Reconstructor too, because it can do more with a problem than denoise, keeps its own
+    ``solve`` under its own name; plug-and-play is made of its ``denoise``.
+    """
 
     def denoise(self, image: np.ndarray, sigma: float) -> np.ndarray:
         """The image without its white noise of standard deviation ``sigma``.
@@ -49,6 +53,10 @@ class Denoiser(Settings):
         ``image`` is a real array (y, x); leading axes, if any, are further images of the same kind.
         """
         raise TypeError(f"{type(self).__name__} does not define denoise(image, sigma)")
+
+    def suited(self, problem: Problem) -> Denoiser:
+        """The denoiser for images like the object of ``problem``; one that was trained has several."""
+        return self
 
 
 class Calibrator(Settings):

@@ -33,7 +33,7 @@ def available(registry: Registry) -> Iterator[Entry]:
 
 def suitable(registry: Registry, modality: Entry) -> list[Entry]:
     """The methods whose needs this modality meets."""
-    return [e for e in available(registry) if e.card.traits <= modality.card.offers]
+    return [e for e in available(registry) if e.card.suits(modality.card)]
 
 
 def find_method(registry: Registry, name: str) -> Entry:
@@ -42,7 +42,10 @@ def find_method(registry: Registry, name: str) -> Entry:
 
 
 def require_suitable(registry: Registry, method: Entry, modality: Entry) -> None:
-    """Unsuitable, naming the missing trait and what does fit, if the two cannot go together."""
+    """Unsuitable, naming the missing trait and what does fit, if the two cannot go together.
+
+    Weights for a modality may be missing all the same: the method says so, since a user may have some.
+    """
     missing = sorted(method.card.traits - modality.card.offers)
     if missing:
         fitting = ", ".join(e.card.name for e in suitable(registry, modality)) or "none is installed"
@@ -61,10 +64,14 @@ def build(entry: Entry, settings: Mapping[str, str]) -> Reconstructor:
     if entry.card.role != "denoiser":
         return _built(entry, lambda: cls.from_strings(settings))
     from .lift import DenoiseThenInvert
+    from .method import Reconstructor
     from .plug_and_play import PlugAndPlay
     from .settings import params
 
-    lift = PlugAndPlay if entry.card.name.startswith(PLUG_AND_PLAY) else DenoiseThenInvert
+    plugged = entry.card.name.startswith(PLUG_AND_PLAY)
+    if not plugged and issubclass(cls, Reconstructor):
+        return _built(entry, lambda: cls.from_strings(settings))
+    lift = PlugAndPlay if plugged else DenoiseThenInvert
     own = {f.name for f in params(lift)}
     outer = {k: v for k, v in settings.items() if k in own}
     inner = {k.removeprefix("denoiser."): v for k, v in settings.items() if k not in own}

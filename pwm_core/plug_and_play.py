@@ -35,6 +35,7 @@ class PlugAndPlay(Reconstructor):
 
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
         refuse_complex(problem)
+        denoiser = self.denoiser.suited(problem)
         problem = problem.reduced()
         operator, noise = problem.operator, problem.operator.noise()
         y, valid = _valid_data(problem)
@@ -59,7 +60,7 @@ class PlugAndPlay(Reconstructor):
         start = self.sigma_start * span
         for sigma in map(float, np.geomspace(start, min(1.0, start), self.iterations)):
             x = data_step(0.23 / sigma**2) / spread
-            z = spread * problem.tensor(self.denoiser.denoise(x.cpu().numpy(), sigma))
+            z = spread * problem.tensor(denoiser.denoise(x.cpu().numpy(), sigma))
             mean = operator(z)
             weight = _precision(noise, mean, valid)
             yield Iterate(z, loss=(weight * (mean - y) ** 2).sum() / 2, info={"sigma": sigma})

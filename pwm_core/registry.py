@@ -122,7 +122,7 @@ class Registry:
 
     def suitable(self, modality: Entry, *roles: str) -> Iterator[Entry]:
         """The entries of these roles whose needs ``modality`` meets."""
-        return (e for e in self.of(*roles) if e.card.traits <= modality.card.offers)
+        return (e for e in self.of(*roles) if e.card.suits(modality.card))
 
 
 @functools.cache
@@ -198,7 +198,11 @@ def _checked(card: object) -> Card:
         raise PluginError(
             f"card {card.name!r}: suffixes must be a tuple such as ('.h5',), got {card.suffixes!r}"
         )
-    return card._replace(traits=frozenset(card.traits), suffixes=tuple(card.suffixes))
+    if isinstance(card.modalities, str) or not all(isinstance(m, str) for m in card.modalities):
+        raise PluginError(f"card {card.name!r}: modalities must be a set of names, got {card.modalities!r}")
+    return card._replace(
+        traits=frozenset(card.traits), suffixes=tuple(card.suffixes), modalities=frozenset(card.modalities)
+    )
 
 
 def _kind(roles: Iterable[str]) -> str:

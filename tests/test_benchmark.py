@@ -21,8 +21,10 @@ from pwm_core.benchmark.cell import Cell, choose, owned
 from pwm_core.benchmark.pool import DIED, outcomes
 from pwm_core.benchmark.store import Store
 from pwm_core.benchmark.worker import metrics_digest, rescore, work
+from pwm_core.cli import main
+from pwm_core.commands.benchmark import _work
 from pwm_core.errors import BadValue, UnknownName, Unsuitable
-from pwm_core.executors import serial
+from pwm_core.executors import Serial, WorkerLost
 from pwm_core.registry import installed
 
 SMALL = {"side": "6", "window": "32", "detector_pixel": "300", "defocus": "60"}
@@ -194,9 +196,61 @@ def test_a_call_that_kills_its_worker_takes_no_other_with_it(tmp_path: Path) -> 
 
 
 def test_an_error_in_a_call_is_an_outcome(tmp_path: Path) -> None:
-    found = dict(outcomes([("good", (2, str(tmp_path / "t"))), ("bad", ())], square, serial, 4))
+    found = dict(
+        outcomes([("good", (2, str(tmp_path / "t"))), ("bad", ())], square, lambda: Serial().open(1, 1), 4)
+    )
     assert found["good"] == "4"
     assert found["bad"].startswith("TypeError")
+
+
+def loses_its_worker(n: int, calls: list[int], times: int) -> str:
+    calls.append(n)
+    if n == 1 and calls.count(1) <= times:
+        raise WorkerLost("its process was killed")
+    return "done"
+
+
+@pytest.mark.parametrize(("times", "end"), [(1, "done"), (9, "its process was killed")])
+def test_a_call_that_lost_its_worker_is_tried_once_more_after_all_others(times: int, end: str) -> None:
+    calls: list[int] = []
+    jobs = [(str(n), (n, calls, times)) for n in range(4)]
+    found = dict(outcomes(jobs, loses_its_worker, lambda: Serial().open(1, 1), None))
+    assert found == {"0": "done", "1": end, "2": "done", "3": "done"}
+    assert calls == [0, 1, 2, 3, 1]
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    script = (
+        "import os, time; from pwm_core.executors import Processes\n"
+        "if __name__ == '__main__':\n"
+        "    with Processes().open(1, 1) as pool:\n"
+        "        print(pool.submit(os.getpid).result(), flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())  # type: ignore[union-attr]
+    parent.kill()
+    parent.wait()
+    for _ in range(200):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker waits for ever")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"key": "0" * 64}, "other sources or versions"), ({"folder": "/no/such/folder"}, "does not see")],
+)
+def test_a_worker_that_cannot_give_this_result_refuses(tmp_path: Path, change: dict, words: str) -> None:
+    place = {"key": CELL.key(installed()), "folder": str(tmp_path), **change}
+    assert words in _work(CELL, place["key"], place["folder"], float("inf"), False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_workers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "--workers", "0", "--output", str(tmp_path)]) == 2
+    assert "--workers must be at least 1" in capsys.readouterr().err
 
 
 def written(folder: Path) -> dict[str, int]:

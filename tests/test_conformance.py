@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from pwm_core import Calibrator, Denoiser, Iterate, Reader, Reconstructor, param
 from pwm_core.commands.check import check as check_command
 from pwm_core.errors import BadFile, UnknownName, Unsuitable
-from pwm_core.executors import serial
+from pwm_core.executors import Processes, Serial
 from pwm_core.modality import View
 from pwm_core.registry import installed
 from pwm_core.testing import check_entry, check_method, check_modality, checks_for
@@ -374,12 +375,43 @@ class CrashingReader(Reader):
         return np.load(path)
 
 
-class LosesErrors(serial):
-    def submit(self, fn, /, *args, **kwargs):
-        future = super().submit(fn, *args, **kwargs)
-        if future.exception() is None:
-            return future
-        return super().submit(lambda: None)
+class LosesErrors(Serial):
+    def open(self, workers, threads):
+        executor = super().open(workers, threads)
+        submit = executor.submit
+
+        def forgiving(fn, /, *args):
+            future = submit(fn, *args)
+            return future if future.exception() is None else submit(lambda: None)
+
+        executor.submit = forgiving
+        return executor
+
+
+class RunsThreads(Serial):
+    def open(self, workers, threads):
+        return ThreadPoolExecutor(workers)
+
+
+class ForgetsThreads(Serial):
+    def open(self, workers, threads):
+        return super().open(workers, 1)
+
+
+class GivesUp(Processes):
+    """Reports a lost worker as if the call had come to its end."""
+
+    def open(self, workers, threads):
+        executor = super().open(workers, threads)
+        submit = executor.submit
+
+        def quiet(fn, /, *args):
+            future, shown = submit(fn, *args), Future()
+            future.add_done_callback(lambda f: shown.set_result("" if f.exception() else f.result()))
+            return shown
+
+        executor.submit = quiet
+        return executor
 
 
 # -- the fake installation -----------------------------------------------------------------------
@@ -418,7 +450,9 @@ MODALITIES = [
     card(c, "modality", traits=OFFERS | ({"complex"} if c is FalselyComplex else set()))
     for c in (Widefield, *BAD_MODALITIES)
 ]
-EXECUTORS = [card(c, "executor") for c in (serial, LosesErrors)]
+EXECUTORS = [
+    card(c, "executor") for c in (Serial, Processes, LosesErrors, RunsThreads, ForgetsThreads, GivesUp)
+]
 READERS = [card(c, "reader", traits={"widefield"}, suffixes=(".npy",)) for c in (GoodReader, CrashingReader)]
 INCOMPLETE = {
     "no-licence": (card(Good, "reconstructor", "no-licence", licence=""), "the card has no licence"),
@@ -551,10 +585,19 @@ def test_a_reader_must_refuse_bad_files_with_bad_file(only) -> None:
     assert set(conduct("crashing-reader").failed) == {"bad_files_refused"}
 
 
-def test_an_executor_must_hand_errors_over(only) -> None:
+def test_an_executor_must_hand_errors_over_and_run_calls_where_they_can_be_limited(only) -> None:
     only("acme-modalities")
     assert conduct("acme-modalities/serial").ok
     assert set(conduct("loses-errors").failed) == {"hands_errors_over"}
+    assert set(conduct("runs-threads").failed) == {"calls_can_be_limited"}
+    assert set(conduct("forgets-threads").failed) == {"calls_can_be_limited"}
+
+
+@pytest.mark.slow
+def test_an_executor_must_say_which_call_cost_a_worker(only) -> None:
+    only("acme-modalities")
+    assert conduct("processes").ok
+    assert "lost_worker_costs_one_call" in conduct("gives-up").failed
 
 
 def test_an_expected_failure_is_no_failure_but_must_fail(only) -> None:

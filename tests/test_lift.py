@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from pwm_core import (
+    Card,
     Denoiser,
     DenoiseThenInvert,
     Gaussian,
+    Iterate,
     Operator,
     PlugAndPlay,
     Poisson,
@@ -24,7 +28,9 @@ from pwm_core import (
     run,
 )
 from pwm_core.errors import BadValue, Unsuitable
+from pwm_core.methods import build
 from pwm_core.metrics import nrmse
+from pwm_core.registry import Entry
 from pwm_core.vst import stabilise, unstabilise
 
 
@@ -261,6 +267,40 @@ def test_plug_and_play_improves_on_the_raw_estimate(detector: Any) -> None:
     assert result.x.mean() == pytest.approx(x.mean(), rel=0.03)
     sigmas = [row["sigma"] for row in result.history]
     assert sigmas == sorted(sigmas, reverse=True)
+
+
+def test_plug_and_play_takes_the_denoiser_that_suits_the_problem() -> None:
+    heard: list[tuple[np.ndarray, float]] = []
+
+    class Several(Denoiser):
+        def suited(self, problem: Problem) -> Denoiser:
+            assert problem.modality == "test"
+            return Listening(heard=heard)
+
+    problem = measured(Camera(width=1.0, gain=40.0, detector=Poisson()), scene(), modality="test")
+    run(PlugAndPlay(denoiser=Several(), iterations=3), problem)
+    assert len(heard) == 3
+
+
+def test_a_denoiser_that_reconstructs_keeps_its_own_way() -> None:
+    class Both(Reconstructor, Denoiser):
+        def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
+            yield Iterate(problem.start)
+
+    card = Card("both", "somewhere:Both", "denoiser", "does both")
+    assert isinstance(build(_Loaded(card, "acme", "1", Both), {}), Both)
+    plugged = _Loaded(card._replace(name="pnp-both"), "acme", "1", Both)
+    assert isinstance(build(plugged, {"iterations": "3"}), PlugAndPlay)
+
+
+@dataclass(frozen=True)
+class _Loaded(Entry):
+    """An entry whose class is at hand."""
+
+    cls: Any
+
+    def load(self) -> Any:
+        return self.cls
 
 
 def test_plug_and_play_without_a_prior_inverts_the_operator() -> None:

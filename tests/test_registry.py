@@ -12,9 +12,9 @@ from pathlib import Path
 import packaging.requirements  # noqa: F401 - the registry imports it late, when only fakes are on the path
 import pytest
 
-from pwm_core.card import ROLES
+from pwm_core.card import ROLES, Card
 from pwm_core.errors import PluginError, UnknownName
-from pwm_core.registry import Registry
+from pwm_core.registry import Entry, Registry
 
 Install = Callable[..., str]
 _modules = (f"acme_plugin_{n}" for n in itertools.count())
@@ -271,3 +271,17 @@ def test_a_card_that_points_nowhere_says_so_when_loaded(install: Install) -> Non
     install("acme-nowhere", cards("nowhere", target="pwm_core.card:NoSuchThing"))
     with pytest.raises(PluginError, match=r"acme-nowhere/nowhere points at pwm_core\.card:NoSuchThing"):
         Registry.discover().find("nowhere").load()
+
+
+def test_a_method_with_weights_suits_only_the_modalities_it_was_trained_for(install: Install) -> None:
+    code = HOOK + "return [Card('net', 'a:B', 'reconstructor', 'x', modalities={'scope'})]"
+    install("acme-net", code)
+    found = Registry.discover()
+    scope, other = (Entry(Card(n, "a:B", "modality", "x"), "acme", "1") for n in ("scope", "other"))
+    assert [e.card.name for e in found.suitable(scope, "reconstructor")] == ["net"]
+    assert not list(found.suitable(other, "reconstructor"))
+
+
+def test_modalities_given_as_text_are_refused(install: Install) -> None:
+    install("acme-net", HOOK + "return [Card('net', 'a:B', 'reconstructor', 'x', modalities='scope')]")
+    assert "modalities must be a set of names" in the_reason(Registry.discover(), "acme-net")

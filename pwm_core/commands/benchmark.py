@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from concurrent.futures import Executor
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -20,7 +19,9 @@ from ..benchmark.report import write_report
 from ..benchmark.store import Store
 from ..benchmark.worker import metrics_digest, rescore, work
 from ..errors import BadValue
-from ..registry import Entry, Registry, installed
+from ..executors import ExecutorFactory
+from ..registry import Registry, installed
+from .run import pairs
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
@@ -42,10 +43,15 @@ def benchmark(arguments: argparse.Namespace) -> int:
     )
     if not cells:
         raise BadValue("no installed method fits this selection; see pwm list-methods")
+    for option in ("workers", "threads"):
+        if getattr(arguments, option) is not None and getattr(arguments, option) < 1:
+            raise BadValue(f"--{option} must be at least 1, got {getattr(arguments, option)}")
+    entry = found.find(arguments.executor, "executor")
+    executor = entry.load().from_strings(pairs(arguments.executor_set, "--executor-set"))
     store = Store(arguments.output)
     keyed = {cell.key(found): cell for cell in cells}
     console = Console(stderr=True, highlight=False)
-    _run_missing(keyed, store, found.find(arguments.executor, "executor"), arguments, console)
+    _run_missing(keyed, store, executor, arguments, console)
     today = metrics_digest()
     for key, cell in keyed.items():
         if store.done(key) and store.score(key)["metrics"] != today:
@@ -60,7 +66,11 @@ def benchmark(arguments: argparse.Namespace) -> int:
 
 
 def _run_missing(
-    keyed: dict[str, Cell], store: Store, executor: Entry, arguments: argparse.Namespace, console: Console
+    keyed: dict[str, Cell],
+    store: Store,
+    executor: ExecutorFactory,
+    arguments: argparse.Namespace,
+    console: Console,
 ) -> None:
     store.sweep()
     missing = [key for key in keyed if not store.done(key)]
@@ -71,14 +81,11 @@ def _run_missing(
     jobs: list[tuple[str, tuple[Any, ...]]] = [
         (key, (keyed[key], key, str(store.folder.resolve()), *options)) for key in missing
     ]
-    _set_threads(arguments.threads)
-    factory = executor.load()
-
-    def make() -> Executor:
-        return factory(arguments.workers) if executor.card.name != "serial" else factory()
-
+    room = (arguments.workers, arguments.threads)
     with _progress(console, len(missing)) as advance:
-        for key, outcome in outcomes(jobs, _work, make, arguments.workers):
+        for key, outcome in outcomes(jobs, _work, lambda: executor.open(*room), executor.width(*room)):
+            if outcome == "done" and not store.done(key):
+                outcome = f"its worker has stored it, but not where {store.folder.resolve()} is here"
             if outcome not in ("done", "failed", "interrupted"):
                 store.fail(key, {"cell": vars(keyed[key]), "reason": outcome, "traceback": ""})
             advance(keyed[key].label)
@@ -87,16 +94,14 @@ def _run_missing(
                 console.print(f"[red]failed[/red] {keyed[key].label}: {failure['reason']}")
 
 
-def _work(cell: Cell, *rest: Any) -> str:
+def _work(cell: Cell, key: str, folder: str, *options: Any) -> str:
     """A cell that fails is tried once more: what a busy machine caused may pass."""
-    first = work(cell, *rest)
-    return work(cell, *rest) if first == "failed" else first
-
-
-def _set_threads(count: int) -> None:
-    """Workers are fresh processes and read these when they load their libraries."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[name] = str(count)
+    if not Path(folder).is_dir():
+        return f"its worker does not see {folder}; give --output a folder that this machine shares with it"
+    if cell.key(installed()) != key:
+        return "its worker has other sources or versions than this machine; install the same on both"
+    first = work(cell, key, folder, *options)
+    return work(cell, key, folder, *options) if first == "failed" else first
 
 
 def _write(store: Store, table: list[results.Row], found: Registry) -> None:

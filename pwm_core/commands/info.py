@@ -28,9 +28,11 @@ def info(name: str) -> int:
         _print_modality(console, found, entry, loaded)
     elif isinstance(loaded, type) and issubclass(loaded, Settings):
         _print_doc(console, loaded)
-        option = {"reader": " (--assume NAME=VALUE)", "calibrator": ""}.get(
-            entry.card.role, " (--set NAME=VALUE)"
-        )
+        option = {
+            "reader": " (--assume NAME=VALUE)",
+            "calibrator": "",
+            "executor": " (--executor-set NAME=VALUE)",
+        }.get(entry.card.role, " (--set NAME=VALUE)")
         _print_settings(console, f"settings{option}", [loaded, *_lift(entry)])
     return 0
 

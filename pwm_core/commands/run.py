@@ -32,8 +32,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     modality_entry = found.find(arguments.modality, "modality")
     entry = find_method(found, arguments.method)
     require_suitable(found, entry, modality_entry)
-    method = build(entry, _pairs(arguments.set, "--set"))
-    modality = modality_entry.load().from_strings(_pairs(arguments.simulate, "--simulate"))
+    method = build(entry, pairs(arguments.set, "--set"))
+    modality = modality_entry.load().from_strings(pairs(arguments.simulate, "--simulate"))
     problem, truth, source = _pose(arguments, modality)
     method, calibrator = _with_calibrator(method, arguments)
     folder = new_folder(arguments.output, _folder_name(arguments, problem))
@@ -70,7 +70,7 @@ def _pose(arguments: argparse.Namespace, modality: Modality) -> tuple[Problem, T
                 raise BadValue(f"--{option} is for simulated scenes and cannot be used with --input")
         path = Path(arguments.input)
         reader = find_reader(installed(), path, modality.name)
-        problem = reader.load().from_strings(_pairs(arguments.assume, "--assume")).read(path)
+        problem = reader.load().from_strings(pairs(arguments.assume, "--assume")).read(path)
         return problem, None, {"file": str(path), "reader": reader.qualname}
     if arguments.assume:
         raise BadValue("--assume supplies what a measured file lacks; give the file with --input")
@@ -81,7 +81,7 @@ def _pose(arguments: argparse.Namespace, modality: Modality) -> tuple[Problem, T
     if scenario == "calibrated" and not arguments.calibrate:
         raise BadValue("scenario calibrated needs a calibrator: --calibrate NAME (see pwm list-calibrators)")
     theta = {}
-    for name, text in _pairs(arguments.theta, "--theta").items():
+    for name, text in pairs(arguments.theta, "--theta").items():
         spec = modality.spec(name)
         theta[spec.path] = quantity(text, spec.unit)
     problem, truth = pose(modality, scene, scenario, seed=arguments.seed, theta=theta)
@@ -150,14 +150,15 @@ def _folder_name(arguments: argparse.Namespace, problem: Problem) -> str:
     return "".join(c if c.isalnum() or c in "-._" else "_" for c in safe)
 
 
-def _pairs(items: Iterable[str], option: str) -> dict[str, str]:
-    pairs = {}
+def pairs(items: Iterable[str], option: str) -> dict[str, str]:
+    """``["iterations=20"]`` as ``{"iterations": "20"}``; ``option`` is named when one cannot be read."""
+    found = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise BadValue(f"{option} takes NAME=VALUE, got {item!r}")
-        pairs[name.strip()] = value.strip()
-    return pairs
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _log_to_stderr() -> None:

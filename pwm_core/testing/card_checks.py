@@ -11,10 +11,11 @@ from importlib.metadata import requires
 
 from .. import __version__
 from ..card import TRAITS
+from ..executors import ExecutorFactory
 from ..method import Calibrator, Denoiser, Reconstructor
 from ..modality import Modality
 from ..reader import Reader
-from ..registry import installed
+from ..registry import METHODS, installed
 from ..requirement import capped_requirement, next_breaking, requirements_on_core
 from .report import require
 from .subject import Subject
@@ -26,6 +27,7 @@ BASES = {
     "calibrator": Calibrator,
     "modality": Modality,
     "reader": Reader,
+    "executor": ExecutorFactory,
 }
 
 _LISTING = """
@@ -70,9 +72,10 @@ def check_card_is_complete(subject: Subject) -> None:
     known = {*TRAITS, *(e.card.name for e in installed().of("modality"))}
     for trait in sorted(card.traits - known):
         require(False, f"the trait {trait!r} is neither one of {', '.join(TRAITS)} nor an installed modality")
+    require(not card.modalities or card.role in METHODS, f"a {card.role} does not choose among modalities")
     base = BASES.get(card.role)
     if base is None:
-        require(callable(subject.cls), f"{card.target} is not callable; an executor's card names its factory")
+        require(callable(subject.cls), f"{card.target} is not callable; a command's card names a function")
     else:
         is_one = isinstance(subject.cls, type) and issubclass(subject.cls, base)
         require(is_one, f"the card's role is {card.role}, but {card.target} is no {base.__name__}")

@@ -78,7 +78,15 @@ CHECKS: dict[str, list[Check]] = {
         *OPERATOR,
     ],
     "reader": [*CARD, *SETTINGS, reader.check_suffixes_are_given, reader.check_bad_files_refused],
-    "executor": [*CARD, executor.check_runs_calls, executor.check_hands_errors_over],
+    "executor": [
+        *CARD,
+        *SETTINGS,
+        executor.check_runs_calls,
+        executor.check_hands_errors_over,
+        executor.check_calls_can_be_limited,
+        executor.check_lost_worker_costs_one_call,
+    ],
+    "command": CARD,
 }
 
 

@@ -76,7 +76,8 @@ class Subject:
 
     def _suits(self, modality: Entry) -> bool:
         lifted = {"image", "real"} if self.entry.card.role == "denoiser" else set()
-        return self.entry.card.traits | lifted <= modality.card.offers
+        card = self.entry.card
+        return card._replace(traits=card.traits | lifted).suits(modality.card)
 
     def method(self, case: Case, iterations: int = FEW) -> Reconstructor:
         """What the driver runs: the method with few iterations, or the reconstructor made of it."""
