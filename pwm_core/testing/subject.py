@@ -13,7 +13,7 @@ from ..driver import Result, run
 from ..errors import Unsuitable
 from ..method import Reconstructor
 from ..plug_and_play import PlugAndPlay
-from ..problem import Problem
+from ..problem import Problem, Truth
 from ..registry import Entry, installed
 from ..scenario import pose
 from ..settings import params
@@ -31,6 +31,7 @@ class Case(NamedTuple):
     modality: str
     problem: Problem
     reconstructor: Reconstructor | None = None  # what a calibrator drives
+    truth: Truth | None = None  # no method sees it
 
     def __str__(self) -> str:
         return f"{self.modality}, scene {self.problem.name!r}" if self.problem.name else self.modality
@@ -67,7 +68,8 @@ class Subject:
         modality = modality_entry.load().small()
         name, scene = modality_entry.card.name, modality.scenes[0]
         if self.entry.card.role != "calibrator":
-            return Case(name, modality.simulate(scene, seed=0)[0])
+            problem, truth = modality.simulate(scene, seed=0)
+            return Case(name, problem, truth=truth)
         if solver is None or not modality.specs:
             return None
         perturbed = {s.path: s.perturbed for s in modality.specs}
