@@ -35,7 +35,7 @@ class ExecutorFactory(Settings):
         ``workers``  processes that work at the same time; None leaves it to the executor
         ``threads``  CPU threads that each of them may use
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define open(workers, threads)")
 
     def width(self, workers: int | None, threads: int) -> int | None:
         """How many calls it is given at a time; None if it queues any number of them itself."""

@@ -41,11 +41,11 @@ class Euclidean:
 
     def _of_shares(self) -> tuple[np.ndarray, np.ndarray]:
         """AᵀA (phase, phase) and AᵀY (phase, pixel)."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define _of_shares()")
 
     def _new_spectra(self, gram: np.ndarray) -> float:
         """Updates the spectra, given HHᵀ; returns the objective."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define _new_spectra(gram)")
 
 
 class PhysicalEuclidean(Euclidean):
