@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,22 @@ def test_ctrl_c_keeps_the_result_so_far(tmp_path):
     assert result.status == "interrupted"
     assert len(result.history) >= 1
     assert np.isfinite(result.x).all()
+
+
+def test_a_plugin_brings_a_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert re.search(r"^  train +train a learned method", out, re.MULTILINE)
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "pwm train" in capsys.readouterr().out
+    assert "no method called 'nothing'" in refused(capsys, "train", "nothing", "--modality", "stem")
+    assert "has no weights" in refused(capsys, "train", "bm3d", "--modality", "stem")
+
+
+def test_a_command_that_nobody_brings_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["dance"])
+    assert stop.value.code == 2
+    assert "dance" in capsys.readouterr().err

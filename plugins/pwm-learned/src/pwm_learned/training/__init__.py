@@ -1,0 +1,1 @@
+"""Training of networks on generated scenes; nothing of this is needed to use them."""
