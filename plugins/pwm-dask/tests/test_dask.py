@@ -150,6 +150,11 @@ def test_the_process_is_kept_for_the_next_call_of_its_session_only() -> None:
     assert os.getpid() not in pids
 
 
+def test_the_process_does_not_give_memory_back_as_eagerly_as_dask_workers_do(two: Executor) -> None:
+    assert two.submit(os.getenv, "MALLOC_TRIM_THRESHOLD_").result() is None
+    assert two.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+
+
 def test_what_a_call_prints_does_not_disturb_its_result() -> None:
     call = cloudpickle.dumps((os.system, ("echo noise; echo more",), {}))
     assert run_in_child(call, "prints", {}) == 0

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from pwm_learned.command import train
-from pwm_learned.training import examples
+from pwm_learned.training import examples, loop
 from pwm_learned.training.checkpoint import read_checkpoint
 from pwm_learned.training.examples import Pool, Source, batch
 from pwm_learned.training.loop import Plan, Training, schedule
+from pwm_learned.training.session import Session
+from pwm_learned.training.validation import Validation
 
 from pwm_core.errors import BadFile, BadValue
 from pwm_core.registry import installed
@@ -139,12 +141,63 @@ def test_the_command_beats_its_starting_point_and_leaves_everything_behind(tmp_p
     assert method.model("stem")[1].sha256 == card["sha256"]
 
 
+@pytest.fixture
+def little(monkeypatch):
+    """Little to do before and beside the training."""
+    few = Validation.of
+    monkeypatch.setattr(Validation, "of", lambda source: few(source, scenes=1))
+    monkeypatch.setattr(Session, "_references", lambda self: {})
+    monkeypatch.setattr(loop, "SLOTS", 3)
+
+
+def test_the_command_ends_as_it_should_however_often_it_is_interrupted(little, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert command(whole, "--steps", "24") == 0
+    learn = Training._learn
+
+    def command_until(step: int) -> int:
+        def interrupted(self: Training, *examples) -> None:
+            if self.step == step:
+                raise KeyboardInterrupt
+            learn(self, *examples)
+
+        monkeypatch.setattr(Training, "_learn", interrupted)
+        return command(broken, "--steps", "24")
+
+    stops = [1, 5, 6, 7, 8, 9, 11, 13, 14, 16, 17, 19, 21, 22, 23]
+    assert [command_until(step) for step in stops] == [130] * len(stops)
+    assert command_until(24) == 0
+    one, other = (json.loads((folder / "dncnn-stem.json").read_text()) for folder in (whole, broken))
+    assert one["sha256"] == other["sha256"]
+    assert other["training"]["steps"] == 24
+    history = [json.loads(line)["step"] for line in (broken / "history.jsonl").read_text().splitlines()]
+    assert history == sorted(set(history))
+    assert history[-1] == 24
+    assert sorted(p.name for p in broken.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+def test_the_command_goes_on_from_weights_and_says_from_which(little, tmp_path):
+    assert command(tmp_path / "first", "--steps", "12") == 0
+    first = tmp_path / "first" / "dncnn-stem.safetensors"
+    assert command(tmp_path / "second", "--steps", "6", "--from", str(first)) == 0
+    one, other = (json.loads((tmp_path / n / "dncnn-stem.json").read_text()) for n in ("first", "second"))
+    assert one["training"]["continued"] is None
+    assert other["training"]["continued"] == {"sha256": one["sha256"], "training": one["training"]}
+    with pytest.raises(BadValue, match="holds a network of"):
+        command(tmp_path / "third", "--set", "width=6", "--from", str(first))
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--simulate", "size"], "NAME=VALUE"),
         (["--set", "width=wide"], "whole number"),
+        (["--set", "depth=0"], "whole number"),
+        (["--set", "breadth=9"], "dncnn takes depth, exchange, width"),
         (["--steps", "0"], "positive"),
+        (["--threads", "0"], "positive"),
+        (["--workers", "-1"], "not be negative"),
+        (["--device", "abacus"], "device must be"),
         (["--from", "nowhere.safetensors"], "cannot be read"),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .method import Learned
     from .training.loop import Plan
 
 
@@ -56,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 def _plan(arguments: argparse.Namespace) -> Plan:
     import torch
 
+    from pwm_core.commands.run import pairs
+    from pwm_core.driver import choose_device
     from pwm_core.errors import BadValue, Unsuitable
     from pwm_core.methods import find_method, require_suitable
     from pwm_core.registry import installed
@@ -74,42 +78,40 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         raise Unsuitable(f"{arguments.method} is not trained beforehand; it has no weights")
     if not arguments.minutes > 0 or (arguments.steps is not None and arguments.steps < 1):
         raise BadValue("--minutes and --steps must be positive")
+    if arguments.workers < 0 or (arguments.threads is not None and arguments.threads < 1):
+        raise BadValue("--workers must not be negative, and --threads must be positive")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    given = modality.from_strings(dict(_pair(p, "--simulate") for p in arguments.simulate))
-    fixed = {name: getattr(given, name) for name, _ in (_pair(p, "--simulate") for p in arguments.simulate)}
-    return Plan(
+    simulate = pairs(arguments.simulate, "--simulate")
+    given = modality.from_strings(simulate)
+    plan = Plan(
         method,
-        Source(modality, arguments.seed, fixed),
+        Source(modality, arguments.seed, {name: getattr(given, name) for name in simulate}),
         minutes=arguments.minutes,
         steps=arguments.steps,
         seed=arguments.seed,
-        device=device,
+        device=choose_device(arguments.device),
         precision=arguments.precision,
         workers=arguments.workers,
-        size={name: _whole(name, text) for name, text in (_pair(p, "--set") for p in arguments.set)},
-        start=read_model(Path(arguments.start), method.assemble)[0] if arguments.start else None,
+        size=_sizes(method, pairs(arguments.set, "--set")),
+        start=read_model(Path(arguments.start), method.assemble) if arguments.start else None,
     )
+    if plan.start and plan.start[1].network != plan.numbers:
+        raise BadValue(
+            f"--from {arguments.start} holds a network of {plan.start[1].network}, and this training is of "
+            f"{plan.numbers}; weights of the same method, kind of object and size can be trained on"
+        )
+    return plan
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
+def _sizes(method: type[Learned], pairs: Mapping[str, str]) -> dict[str, int]:
+    """The numbers of the network that --set asks for; BadValue if it has none of that name."""
     from pwm_core.errors import BadValue
 
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise BadValue(f"{option} takes NAME=VALUE, got {text!r}")
-    return name.strip(), value.strip()
-
-
-def _whole(name: str, text: str) -> int:
-    from pwm_core.errors import BadValue
-
-    if not text.isdigit():
-        raise BadValue(f"--set {name} takes a whole number, got {text!r}")
-    return int(text)
-
-
-__all__ = ["train"]
+    known = sorted({*inspect.signature(method.network).parameters, "exchange"} - {"channels", "frames"})
+    for name, text in pairs.items():
+        if name not in known:
+            raise BadValue(f"--set {name}: {method.method} takes {', '.join(known)}")
+        if not text.isdigit() or int(text) < 1:
+            raise BadValue(f"--set {name} takes a whole number from 1 on, got {text!r}")
+    return {name: int(text) for name, text in pairs.items()}

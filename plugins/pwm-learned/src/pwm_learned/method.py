@@ -199,6 +199,3 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_size
-
-
-__all__ = ["START", "Informed", "Learned", "estimate"]

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pwm_core.errors import BadFile
+from pwm_core.formats.write import replacing
 
 from .network import Network
 
@@ -39,13 +40,15 @@ class ModelCard:
 
 
 def write_model(path: Path, network: Network, card: ModelCard) -> ModelCard:
-    """Write ``path`` (.safetensors, half precision) and its card (.json); a temporary name comes first."""
+    """Write ``path`` (.safetensors, half precision) and its card (.json), each whole or not at all."""
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in network.state_dict().items()}
     data = save(tensors)
     card = ModelCard(**{**asdict(card), "sha256": hashlib.sha256(data).hexdigest()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, data)
-    _replace(path.with_suffix(".json"), (json.dumps(asdict(card), indent=1) + "\n").encode())
+    with replacing(path) as file:
+        file.write(data)
+    with replacing(path.with_suffix(".json")) as file:
+        file.write((json.dumps(asdict(card), indent=1) + "\n").encode())
     return card
 
 
@@ -98,9 +101,3 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    temporary.replace(path)

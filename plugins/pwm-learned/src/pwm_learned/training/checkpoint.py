@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pwm_core.errors import BadFile
+from pwm_core.formats.write import replacing
 
 from ..network import Network
 
@@ -18,14 +19,14 @@ from ..network import Network
 def write_checkpoint(
     path: Path, network: Network, smooth: Network, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Under a temporary name first, so that an interruption leaves the one before."""
+    """Written whole or not at all, so that an interruption leaves the one before."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"smooth.{k}": v for k, v in smooth.state_dict().items()}
     for i, kept in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in kept.items()}
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"state": json.dumps(state)})
-    temporary.replace(path)
+    data = save({k: v.contiguous() for k, v in tensors.items()}, {"state": json.dumps(state)})
+    with replacing(path) as file:
+        file.write(data)
 
 
 def read_checkpoint(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pwm_core.formats.write import replacing
+
 
 def draw_curve(
     path: Path, history: Sequence[Mapping[str, Any]], others: Mapping[str, float], heading: str
@@ -27,6 +29,5 @@ def draw_curve(
     right.set(xlabel="minutes", ylabel="rms error ÷ that of the estimate", ylim=(0, None))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(f".{path.name}.part")
-    FigureCanvasAgg(figure).print_figure(temporary, dpi=120, format="png")
-    temporary.replace(path)
+    with replacing(path) as file:
+        FigureCanvasAgg(figure).print_figure(file, dpi=120, format="png")

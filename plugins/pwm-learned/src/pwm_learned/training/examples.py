@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class Pool:
         self.source, self.slots, self.every, self.workers = source, slots, every, workers
         self.examples: list[Example] = []
 
-    def steps(self, first: int) -> Iterator[list[Example]]:
+    def steps(self, first: int) -> Generator[list[Example]]:
         """For each step from ``first`` on, the examples to draw from: the same whenever it is started."""
         made = first // self.every  # refilled so far
         following = _produce(self.source, made, self.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from ..method import Learned
 from ..network import Network
+from ..weights import ModelCard
 from .checkpoint import read_checkpoint, write_checkpoint
-from .examples import Pool, Source, batch
+from .examples import FIRST_VALIDATION, Pool, Source, batch
 from .precision import faster
 
 SLOTS, REFILL = 48, 8  # examples at hand; steps after which one of them is a new one
@@ -38,11 +40,11 @@ class Plan:
     precision: str = "auto"  # "float32", "bfloat16", or the faster of them on this machine
     workers: int = 0  # processes that make examples
     size: dict[str, int] = field(default_factory=dict)  # in place of the method's own numbers
-    start: Network | None = None  # trained before
+    start: tuple[Network, ModelCard] | None = None  # what was trained before
 
     def __post_init__(self) -> None:
         self.source = replace(self.source, bare=self.method.bare)
-        self.numbers, self.frames = self.method.numbers(self.source.pose(1 << 20)[1].reduced())
+        self.numbers, self.frames = self.method.numbers(self.source.pose(FIRST_VALIDATION)[1].reduced())
         self.numbers.update(self.size)
 
 
@@ -65,7 +67,7 @@ class Training:
         torch.manual_seed(plan.seed)
         networks = [plan.method.assemble(**plan.numbers) for _ in range(2)]
         if plan.start is not None:
-            networks[0].load_state_dict(plan.start.state_dict())
+            networks[0].load_state_dict(plan.start[0].state_dict())
         networks[1].load_state_dict(networks[0].state_dict())
         networks = [n.to(plan.device).to(memory_format=torch.channels_last) for n in networks]  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(networks[0].parameters(), plan.method.rate)
@@ -88,20 +90,20 @@ class Training:
 
     def run(self) -> Iterator[Training]:
         """Train on, yielding after each step, until ``progress`` is 1."""
-        pool = Pool(self.plan.source, SLOTS, REFILL, self.plan.workers).steps(self.step)
+        if self.progress >= 1:
+            return
+        method, pool = self.plan.method, Pool(self.plan.source, SLOTS, REFILL, self.plan.workers)
         began = time.monotonic()
-        for examples in pool:
-            if self.progress >= 1:
-                pool.close()  # type: ignore[attr-defined]
-                return
-            rng = np.random.default_rng([self.plan.seed, self.step])
-            method = self.plan.method
-            self._learn(*batch(examples, method.batch, self.plan.frames, method.patch, rng))
-            self.step += 1
-            now = time.monotonic()
-            self.seconds, began = self.seconds + now - began, now
-            yield self
-            began = time.monotonic()  # what is done in between, such as validation, is not training
+        with contextlib.closing(pool.steps(self.step)) as steps:
+            for examples in steps:
+                rng = np.random.default_rng([self.plan.seed, self.step])
+                self._learn(*batch(examples, method.batch, self.plan.frames, method.patch, rng))
+                self.step += 1
+                self.seconds += time.monotonic() - began
+                yield self
+                if self.progress >= 1:
+                    return
+                began = time.monotonic()  # what is done in between, such as validation, is not training
 
     def _learn(self, channels: Tensor, target: Tensor, weight: Tensor, groups: list[int]) -> None:
         device = self.plan.device
@@ -137,8 +139,15 @@ class Training:
             "patch": method.patch,
             "learning_rate": method.rate,
             "optimizer": "AdamW, cosine schedule, running mean of the weights",
-            "continued": self.plan.start is not None,
+            "continued": self._before(),
         }
+
+    def _before(self) -> dict[str, Any] | None:
+        """Which weights the training went on from, and how those were trained."""
+        if self.plan.start is None:
+            return None
+        card = self.plan.start[1]
+        return {"sha256": card.sha256, "training": card.training}
 
 
 def schedule(progress: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pwm_core.benchmark.cell import source_digest
 from pwm_core.errors import PwmError
+from pwm_core.formats.write import replacing
 from pwm_core.record import hardware, packages
 from pwm_core.registry import installed
 
@@ -22,7 +24,7 @@ from .examples import FIRST_TRAINING, FIRST_VALIDATION, MISMATCHED, estimate_for
 from .loop import Plan, Training
 from .validation import Validation
 
-_VALIDATIONS = 12  # in the course of a training
+_VALIDATIONS = 12  # in the course of a training, evenly spaced; the last at its end
 REFERENCE = "bm3d"  # what networks are compared with where it is installed
 
 
@@ -41,6 +43,7 @@ class Session:
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = self.folder / "checkpoint.safetensors"
         training = Training.new(self.plan, checkpoint)
+        kept = _stage(training)
         self.history = self._read_history(training.step)
         self._say(f"{self.name}: validation scenes and references …")
         self.validation = Validation.of(self.plan.source)
@@ -51,26 +54,29 @@ class Session:
                 task = bar.add_task(self.name, total=1.0, note="")
                 for now in training.run():
                     bar.update(task, completed=now.progress, note=f"step {now.step}, loss {now.loss:.3f}")
-                    if now.progress >= (len(self.history) + 1) / _VALIDATIONS:
+                    if _stage(now) > kept:
                         self._keep(now, checkpoint)
+                        kept = _stage(now)
         except KeyboardInterrupt:
-            self._keep(training, checkpoint)
+            if training.step > (self.history[-1]["step"] if self.history else 0):
+                self._keep(training, checkpoint)
             self._say("interrupted; the same command goes on from here")
             return 130
         print(self.folder / f"{self.name}.safetensors")
         return 0
 
     def _keep(self, training: Training, checkpoint: Path) -> None:
-        """Validate, and write everything there is."""
+        """Validate, and write everything there is; the checkpoint last, as it vouches for the rest."""
         psnr = self.validation.of_network(training.smooth, self.plan.frames)
         self.history.append(
             {"step": training.step, "seconds": training.seconds, "loss": training.loss, "psnr": psnr}
         )
         self._say(f"step {training.step}  {training.seconds:.0f} s  loss {training.loss:.3f}  {psnr:.2f} dB")
-        training.save(checkpoint)
-        (self.folder / "history.jsonl").write_text("".join(json.dumps(p) + "\n" for p in self.history))
+        with replacing(self.folder / "history.jsonl") as file:
+            file.write("".join(json.dumps(p) + "\n" for p in self.history).encode())
         write_model(self.folder / f"{self.name}.safetensors", training.smooth, self._card(training, psnr))
         draw_curve(self.folder / "curve.png", self.history, self.others, self.name)
+        training.save(checkpoint)
 
     def _card(self, training: Training, psnr: float) -> ModelCard:
         plan, source = self.plan, self.plan.source
@@ -130,3 +136,8 @@ class Session:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)
+
+
+def _stage(training: Training) -> int:
+    """How many validations are due by now."""
+    return math.floor(training.progress * _VALIDATIONS + 1e-9)
