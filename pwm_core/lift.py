@@ -29,22 +29,17 @@ class DenoiseThenInvert(Reconstructor):
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
         refuse_complex(problem)
         problem = problem.reduced()
-        y = filled(problem)
         noise = problem.operator.noise()
-        if y.ndim < 2:
+        if np.ndim(problem.y) < 2:
             raise Unsuitable(
-                f"{type(self.denoiser).__name__} denoises images; {problem.modality} has data {y.shape}"
+                f"{type(self.denoiser).__name__} denoises images; {problem.modality} has data "
+                f"{np.shape(problem.y)}"
             )
         if isinstance(noise, Gaussian) and problem.axes[0] == CHANNELS:
-            yield self._channel_by_channel(y, problem)
+            yield self._channel_by_channel(filled(problem), problem)
             return
-        if isinstance(noise, Poisson):
-            clean = unstabilise(self.denoiser.denoise(stabilise(y, noise), 1.0), noise)
-        elif isinstance(noise, Gaussian):
-            clean = self.denoiser.denoise(y, noise.sigma)
-        else:
-            raise Unsuitable(f"the operator {problem.operator} does not state its noise; a denoiser needs it")
-        operator, data, x = problem.operator, problem.tensor(clean), problem.start
+        operator, data, x = problem.operator, problem.tensor(denoised(self.denoiser, problem)), problem.start
+        assert noise is not None  # denoised() asked
         weight = 1 / noise.variance(data.clamp(min=0)).clamp(min=1e-12)
         if operator.linear and data.shape == x.shape:
             x = element_by_element(operator, data, weight, x)
@@ -68,6 +63,23 @@ class DenoiseThenInvert(Reconstructor):
 def refuse_complex(problem: Problem) -> None:
     if problem.dtype.startswith("complex"):
         raise Unsuitable(f"a denoiser takes real images; the object of {problem.modality} is {problem.dtype}")
+
+
+def denoised(denoiser: Denoiser, problem: Problem) -> np.ndarray:
+    """The data of a (reduced) problem without their noise, and without holes where they are masked.
+
+    Poisson noise is made uniform for the denoiser (``vst``). Unsuitable if the operator's noise is of a kind
+    that no denoiser here can be told.
+    """
+    y, noise = filled(problem), problem.operator.noise()
+    if isinstance(noise, Poisson):
+        return unstabilise(denoiser.denoise(stabilise(y, noise), 1.0), noise)
+    if isinstance(noise, Gaussian):
+        return denoiser.denoise(y, noise.sigma)
+    raise Unsuitable(
+        f"the operator {problem.operator} does not say that its noise is Gaussian or Poisson; "
+        "a denoiser needs to know it"
+    )
 
 
 def filled(problem: Problem) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
@@ -149,3 +150,8 @@ def stream(*words: str | int) -> np.random.SeedSequence:
 
     digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
     return np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is uniform between those of ``low`` and ``high``."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))

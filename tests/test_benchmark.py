@@ -78,6 +78,16 @@ def test_the_key_changes_with_everything_that_decides_the_result(change: dict) -
     assert CELL.key(found) != replace(CELL, **change).key(found)
 
 
+def test_the_key_changes_with_the_contents_of_a_file_that_a_setting_names(tmp_path: Path) -> None:
+    found, weights = installed(), tmp_path / "weights"
+    cell = replace(CELL, settings={"weights": str(weights)})
+    keys = [cell.key(found)]
+    for contents in ("one", "other"):
+        weights.write_text(contents)
+        keys.append(cell.key(found))
+    assert len(set(keys)) == 3
+
+
 def test_the_key_changes_with_the_sources_but_not_with_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     found = installed()
     before = CELL.key(found)

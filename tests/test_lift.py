@@ -349,7 +349,7 @@ def test_data_without_structure_give_an_object_without_structure(value: float, d
     ("method", "changes", "words"),
     [
         (DenoiseThenInvert, {"y": np.ones(16)}, r"denoises images; toy has data \(16,\)"),
-        (DenoiseThenInvert, {"operator": Camera()}, "does not state its noise; a denoiser needs it"),
+        (DenoiseThenInvert, {"operator": Camera()}, "does not say that its noise is Gaussian or Poisson"),
         (DenoiseThenInvert, {"dtype": "complex64"}, "takes real images; the object of toy is complex64"),
         (PlugAndPlay, {"dtype": "complex64"}, "takes real images; the object of toy is complex64"),
     ],

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 
 from ..errors import BadValue, UnknownName
 from ..methods import available, find_method, require_suitable, suitable
+from ..record import file_hash
 from ..registry import Entry, Registry
 from ..scenario import SCENARIOS
 
@@ -61,13 +62,14 @@ class Cell:
         return shlex.join(words)
 
     def key(self, found: Registry) -> str:
-        """SHA-256 of the cell, the sources behind it and the numeric environment."""
+        """SHA-256 of the cell, the sources and files behind it and the numeric environment."""
         entries = [find_method(found, self.method), found.find(self.modality, "modality")]
         if self.calibrator:
             entries.append(found.find(self.calibrator, "calibrator"))
         facts = {
             "cell": asdict(self),
             "sources": {name: source_digest(name) for name in sorted(_packages(entries))},
+            "files": {k: file_hash(Path(v)) for k, v in sorted(self.settings.items()) if Path(v).is_file()},
             "numeric": environment(),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

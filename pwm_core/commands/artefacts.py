@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ..driver import Result
 from ..errors import BadValue
+from ..formats.write import replacing
 from ..modality import Modality
 from ..problem import Problem, Truth
 from ..record import file_hash, jsonable
@@ -61,7 +61,8 @@ def write_artefacts(
     names = ("result.h5", "figure.png")
     record = {**record, "artefacts": {n: file_hash(folder / n) for n in names}}
     text = json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False)
-    _atomically(folder / "run.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    with replacing(folder / "run.json") as file:
+        file.write(f"{text}\n".encode())
 
 
 def heading(label: str, problem: Problem, score: Score | None, residuals: dict[str, float]) -> str:
@@ -89,14 +90,8 @@ def draw(
     from matplotlib import pyplot
 
     figure = modality.figure(problem, result, truth, score, title)
-    _atomically(path, lambda p: figure.savefig(p, dpi=150, format="png"))
-    pyplot.close(figure)
-
-
-def _atomically(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            figure.savefig(file, dpi=150, format="png")
     finally:
-        temporary.unlink(missing_ok=True)
+        pyplot.close(figure)

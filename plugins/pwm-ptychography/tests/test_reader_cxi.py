@@ -15,66 +15,12 @@ from pwm_ptychography.readers.motion import motion, turned
 from pwm_ptychography.recording import Recording
 from pwm_ptychography.writers import write_cxi
 
-from pwm_core.errors import BadFile, BadValue
+from pwm_core.errors import BadValue
 from pwm_core.testing import checks_for
 
-MEASURED = Path(__file__).resolve().parents[4] / "shared" / "data" / "ptychography"
-DETECTOR = "entry_1/instrument_1/detector_1"
-KEV = 1.602176634e-16
+from .scans import DETECTOR, cxi, measured, says, spot, walk
+
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def measured(name: str) -> Path:
-    path = MEASURED / name
-    if not path.exists():
-        pytest.skip(f"measured file {name} is not here")
-    return path
-
-
-def spot(n: int = 6, y: int = 16, x: int = 16, dtype: type = np.uint16) -> np.ndarray:
-    """Frames with a bright direct beam in the middle, all different."""
-    rows, cols = np.ogrid[:y, :x]
-    bright = 900 * np.exp(-((rows - y // 2) ** 2 + (cols - x // 2) ** 2) / 4)
-    return np.random.default_rng(0).poisson(bright, (n, y, x)).astype(dtype)
-
-
-def walk(n: int = 6) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1e-6, 1e-6, (n, 2))
-
-
-def cxi(path: Path, **items: object) -> Path:
-    """A far-field CXI file as the specification lays it out; items replace or add, None leaves out."""
-    frames, beam = spot(), walk()
-    content: dict[str, object] = {
-        "cxi_version": 160,
-        f"{DETECTOR}/data": frames,
-        f"{DETECTOR}/distance": 2.0,
-        f"{DETECTOR}/x_pixel_size": 75e-6,
-        f"{DETECTOR}/y_pixel_size": 75e-6,
-        "entry_1/instrument_1/source_1/energy": 8.8 * KEV,
-        "entry_1/sample_1/geometry_1/translation": np.stack([beam[:, 1], beam[:, 0], 0 * beam[:, 0]], 1),
-    }
-    short = {"energy": "entry_1/instrument_1/source_1/energy"}
-    short["translation"] = "entry_1/sample_1/geometry_1/translation"
-    for key, value in items.items():
-        content[short.get(key, f"{DETECTOR}/{key}")] = value
-    with h5py.File(path, "w") as file:
-        for where, value in content.items():
-            if value is not None:
-                file[where] = value
-    return path
-
-
-def says(reader: object, path: Path, *words: str) -> str:
-    """The one sentence with which the file is refused."""
-    with pytest.raises(BadFile) as caught:
-        reader.record(path)  # type: ignore[attr-defined]
-    sentence = str(caught.value)
-    assert path.name in sentence
-    assert "\n" not in sentence
-    for word in words:
-        assert word in sentence
-    return sentence
 
 
 # --- layouts and round trips --------------------------------------------------------------------------

@@ -19,43 +19,14 @@ from pwm_ptychography.readers.archive import NumpyArchive
 from pwm_core.errors import BadFile
 from pwm_core.testing import checks_for
 
-MEASURED = Path(__file__).resolve().parents[4] / "shared" / "data" / "ptychography"
+from .scans import measured, says, spot, walk
+
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def measured(name: str) -> Path:
-    path = MEASURED / name
-    if not path.exists():
-        pytest.skip(f"measured file {name} is not here")
-    return path
-
-
-def spot(n: int = 6, y: int = 16, x: int = 16, dtype: type = np.uint16) -> np.ndarray:
-    """Frames with a bright direct beam in the middle, all different."""
-    rows, cols = np.ogrid[:y, :x]
-    bright = 900 * np.exp(-((rows - y // 2) ** 2 + (cols - x // 2) ** 2) / 4)
-    return np.random.default_rng(0).poisson(bright, (n, y, x)).astype(dtype)
-
-
-def walk(n: int = 6) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1e-6, 1e-6, (n, 2))
 
 
 def savez(folder: Path, **arrays: object) -> Path:
     np.savez(folder / "a.npz", **arrays)  # type: ignore[arg-type]
     return folder / "a.npz"
-
-
-def says(reader: object, path: Path, *words: str) -> str:
-    """The one sentence with which the file is refused."""
-    with pytest.raises(BadFile) as caught:
-        reader.record(path)  # type: ignore[attr-defined]
-    sentence = str(caught.value)
-    assert path.name in sentence
-    assert "\n" not in sentence
-    for word in words:
-        assert word in sentence
-    return sentence
 
 
 # --- where the direct beam is, and what is cut around it ----------------------------------------------

@@ -11,19 +11,9 @@ from pwm_ptychography.readers.cxi import CXI
 from pwm_ptychography.readers.nexus import NXcxiPtycho
 from pwm_ptychography.readers.ptyd import Ptyd
 
-from pwm_core.errors import BadFile
 from pwm_core.testing import checks_for
 
-
-def spot(n: int = 6) -> np.ndarray:
-    """Frames with a bright direct beam in the middle, all different."""
-    rows, cols = np.ogrid[:16, :16]
-    bright = 900 * np.exp(-((rows - 8) ** 2 + (cols - 8) ** 2) / 4)
-    return np.random.default_rng(0).poisson(bright, (n, 16, 16)).astype(np.uint16)
-
-
-def walk(n: int = 6) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1e-6, 1e-6, (n, 2))
+from .scans import cxi, ptyd, says, spot, walk
 
 
 def nexus(
@@ -53,18 +43,6 @@ def place(path: Path, x: np.ndarray, y: np.ndarray, unit: str = "um", top: str =
         for name, values, vector in (("x", x, [1, 0, 0]), ("y", y, [0, 1, 0])):
             stored = file.create_dataset(f"{top}/sample_1/transformations/{name}", data=values)
             stored.attrs["units"], stored.attrs["vector"] = unit, vector
-
-
-def says(reader: object, path: Path, *words: str) -> str:
-    """The one sentence with which the file is refused."""
-    with pytest.raises(BadFile) as caught:
-        reader.record(path)  # type: ignore[attr-defined]
-    sentence = str(caught.value)
-    assert path.name in sentence
-    assert "\n" not in sentence
-    for word in words:
-        assert word in sentence
-    return sentence
 
 
 @pytest.mark.parametrize("word", ["NXcxi_ptycho", "NXptycho"])
@@ -136,40 +114,6 @@ def test_virtual_datasets_are_read_within_the_file_and_refused_beyond_it(tmp_pat
 
 
 # --- which reader opens what --------------------------------------------------------------------------
-
-
-def cxi(path: Path) -> Path:
-    """A far-field CXI file as the specification lays it out."""
-    beam, detector = walk(), "entry_1/instrument_1/detector_1"
-    content: dict[str, object] = {
-        "cxi_version": 160,
-        f"{detector}/data": spot(),
-        f"{detector}/distance": 2.0,
-        f"{detector}/x_pixel_size": 75e-6,
-        f"{detector}/y_pixel_size": 75e-6,
-        "entry_1/instrument_1/source_1/energy": 8.8 * 1.602176634e-16,
-        "entry_1/sample_1/geometry_1/translation": np.stack([beam[:, 1], beam[:, 0], 0 * beam[:, 0]], 1),
-    }
-    with h5py.File(path, "w") as file:
-        for where, value in content.items():
-            file[where] = value
-    return path
-
-
-def ptyd(path: Path) -> Path:
-    """A .ptyd file as PtyPy writes it, one frame a chunk and so more than ten chunks."""
-    frames, beam = spot(12), walk(12)
-    facts = {"energy": 8.8, "distance": 2.0, "psize": [75e-6, 75e-6], "center": [8.0, 8.0]}
-    with h5py.File(path, "w") as file:
-        file.create_group("info")
-        for key, value in facts.items():
-            file.create_dataset(f"meta/{key}", data=value).attrs["type"] = "array"
-        for k in range(12):
-            file[f"chunks/{k}/data"] = frames[k : k + 1]
-            file[f"chunks/{k}/positions"] = beam[k : k + 1]
-            file[f"chunks/{k}/weights"] = np.zeros(0)
-            file[f"chunks/{k}/indices"] = [k]
-    return path
 
 
 def test_readers_of_one_suffix_tell_files_apart_by_contents(tmp_path: Path) -> None:

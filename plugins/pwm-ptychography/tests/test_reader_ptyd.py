@@ -9,48 +9,9 @@ import numpy as np
 import pytest
 from pwm_ptychography.readers.ptyd import Ptyd
 
-from pwm_core.errors import BadFile
 from pwm_core.testing import checks_for
 
-
-def spot(n: int = 6) -> np.ndarray:
-    """Frames with a bright direct beam in the middle, all different."""
-    rows, cols = np.ogrid[:16, :16]
-    bright = 900 * np.exp(-((rows - 8) ** 2 + (cols - 8) ** 2) / 4)
-    return np.random.default_rng(0).poisson(bright, (n, 16, 16)).astype(np.uint16)
-
-
-def walk(n: int = 6) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1e-6, 1e-6, (n, 2))
-
-
-def ptyd(path: Path, chunks: int = 12, **meta: object) -> Path:
-    """A .ptyd file as PtyPy writes it, one frame a chunk and so more than ten chunks."""
-    frames, beam = spot(chunks), walk(chunks)
-    facts = {"energy": 8.8, "distance": 2.0, "psize": [75e-6, 75e-6], "center": [8.0, 8.0]} | meta
-    with h5py.File(path, "w") as file:
-        file.create_group("info")
-        for key, value in facts.items():
-            stored = file.create_dataset(f"meta/{key}", data=np.zeros(1) if value is None else value)
-            stored.attrs["type"] = "None" if value is None else "array"
-        for k in range(chunks):
-            file[f"chunks/{k}/data"] = frames[k : k + 1]
-            file[f"chunks/{k}/positions"] = beam[k : k + 1]
-            file[f"chunks/{k}/weights"] = np.zeros(0)
-            file[f"chunks/{k}/indices"] = [k]
-    return path
-
-
-def says(reader: object, path: Path, *words: str) -> str:
-    """The one sentence with which the file is refused."""
-    with pytest.raises(BadFile) as caught:
-        reader.record(path)  # type: ignore[attr-defined]
-    sentence = str(caught.value)
-    assert path.name in sentence
-    assert "\n" not in sentence
-    for word in words:
-        assert word in sentence
-    return sentence
+from .scans import ptyd, says, spot, walk
 
 
 def test_ptyd_chunks_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:

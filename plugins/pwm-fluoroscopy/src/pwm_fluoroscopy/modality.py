@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from pwm_core.errors import BadValue, UnknownName
-from pwm_core.modality import Axis, Modality, Spec, View, stream
+from pwm_core.modality import Axis, Modality, Spec, View, log_uniform, stream
 from pwm_core.problem import Problem, Truth
 from pwm_core.settings import param
 
@@ -101,13 +100,13 @@ class Fluoroscopy(Modality):
         if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
             return usual.replace(quanta=usual.quanta * 2 ** rng.uniform(-1, 1))
         return usual.replace(
-            pixel=_log_uniform(rng, 0.15, 0.4),
+            pixel=log_uniform(rng, 0.15, 0.4),
             rate=float(rng.choice([7.5, 10, 15, 25, 30])),
-            quanta=_log_uniform(rng, 4, 200),
+            quanta=log_uniform(rng, 4, 200),
             pulse=rng.uniform(7, 15),
-            lag=_log_uniform(rng, 5, 60),
+            lag=log_uniform(rng, 5, 60),
             blur=rng.uniform(0.05, 0.3),
-            scatter=_log_uniform(rng, 0.1, 1.0),
+            scatter=log_uniform(rng, 0.1, 1.0),
             glare=rng.uniform(0, 0.06),
             readout=rng.uniform(0.5, 3),
         )
@@ -190,7 +189,3 @@ class Fluoroscopy(Modality):
                 "generated one"
             )
         return draw(scene, stage, np.random.default_rng(stream("standard", self.name, scene)))
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(math.log(low), math.log(high))))

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from pwm_core.channels import CHANNELS
 from pwm_core.errors import BadValue, Unsuitable
 from pwm_core.inverse import invert
-from pwm_core.lift import filled
+from pwm_core.lift import denoised
 from pwm_core.method import Denoiser, Iterate, Reconstructor
 from pwm_core.methods import build, find_method
-from pwm_core.noise import Gaussian, Poisson
 from pwm_core.problem import Problem
 from pwm_core.registry import installed
 from pwm_core.settings import param
-from pwm_core.vst import stabilise, unstabilise
 
 from .exchange import Exchange
 from .features import FRAME, channels_for, features, gain_of, plain, works_on_data
@@ -157,13 +155,7 @@ def estimate(name: str, problem: Problem, rng: np.random.Generator) -> Tensor:
     if not works_on_data(problem):
         *_, last = build(entry, {}).solve(problem, rng)
         return problem.tensor(last.x)
-    denoiser, noise, y = entry.load()(), problem.operator.noise(), filled(problem)
-    if isinstance(noise, Poisson):
-        clean = unstabilise(denoiser.denoise(stabilise(y, noise), 1.0), noise)
-    else:
-        assert isinstance(noise, Gaussian)
-        clean = denoiser.denoise(y, noise.sigma)
-    return problem.tensor(clean) / gain_of(problem)
+    return problem.tensor(denoised(entry.load()(), problem)) / gain_of(problem)
 
 
 def inverted(problem: Problem, images: Tensor) -> Tensor:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from pwm_core.driver import run
 from pwm_core.modality import Modality
+from pwm_core.problem import Problem
 from pwm_core.registry import installed
 
+from .features import features
 from .method import Learned
 from .training.examples import FIRST_VALIDATION, Source
 from .training.validation import Validation
@@ -17,6 +20,7 @@ from .weights import read_card
 
 LARGEST = 16 << 20  # bytes of one file
 INVENTED = 0.2  # rms, in units of the noise, that may appear in the data of a featureless object
+_BLUR = 1.5  # px, of the noise in a classical start
 REPRODUCED = 0.02  # dB; other processors round differently
 
 
@@ -76,7 +80,7 @@ def invented(method: type[Learned], modality: Modality) -> float:
     flat = np.empty_like(truth.x)
     flat[...] = truth.x.mean((-2, -1), keepdims=True)
     y = problem.operator.sample(flat, np.random.default_rng(1)).astype(np.float32)
-    problem = problem.replace(y=y, initial=None if problem.initial is None else flat)
+    problem = problem.replace(y=y, initial=None if problem.initial is None else _start(problem, y, flat))
     x = run(method(), problem, seed=0).x
     less = problem.reduced()
     noise = less.operator.noise()
@@ -84,3 +88,10 @@ def invented(method: type[Learned], modality: Modality) -> float:
     expected = less.operator(flat)
     error = less.operator(np.asarray(x, flat.dtype)) - expected
     return float(np.sqrt(np.mean(error**2 / noise.variance(np.maximum(expected, 0)))))
+
+
+def _start(problem: Problem, y: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """A start as a problem brings it: the flat object and what a blur leaves of the noise."""
+    seen = features(problem.replace(y=y), problem.tensor(flat))
+    asked = (seen.gradients[0] * seen.scale).numpy().reshape(flat.shape)
+    return (flat + gaussian_filter(asked, (0, _BLUR, _BLUR)[-flat.ndim :])).astype(flat.dtype)

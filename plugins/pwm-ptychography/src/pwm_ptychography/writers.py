@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from pwm_core.errors import BadValue
+from pwm_core.formats.write import replacing
 
 from .readers.base import HC
 from .readers.cxi import DETECTOR, DOWN_AND_LEFT, SOURCE
@@ -45,16 +45,11 @@ def write_cxi(path: Path, recording: Recording) -> None:
     }
     if r.detector_pixel:
         items[f"{DETECTOR}/basis_vectors"] = DOWN_AND_LEFT * r.detector_pixel
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with h5py.File(temporary, "w") as file:
-            for where, value in items.items():
-                if value is not None:
-                    file[where] = value
-            _write_frames(file, r.frames)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as whole, h5py.File(whole, "w") as file:
+        for where, value in items.items():
+            if value is not None:
+                file[where] = value
+        _write_frames(file, r.frames)
 
 
 def _write_frames(file: h5py.File, frames: np.ndarray) -> None:

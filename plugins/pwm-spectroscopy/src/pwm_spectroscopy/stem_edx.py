@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from pwm_core.modality import Spec
+from pwm_core.modality import Spec, log_uniform
 from pwm_core.problem import Problem, Truth
 from pwm_core.settings import param
 
@@ -14,7 +14,7 @@ from .instruments import EDXInstrument
 from .operator import spectrum_image_of
 from .scenes.edx_samples import POOL, SAMPLES
 from .scenes.scene import Sample
-from .spectroscopy import Spectroscopy, log_uniform
+from .spectroscopy import Spectroscopy
 
 BASE_SOLID_ANGLE = 0.7  # sr: the base value that detector_solid_angle is added to
 

@@ -6,13 +6,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from pwm_core.modality import Spec
+from pwm_core.modality import Spec, log_uniform
 from pwm_core.settings import param
 
 from .instruments import SiliconDetector, XRFInstrument
 from .scenes.scene import Sample
 from .scenes.xrf_samples import POOL, SAMPLES
-from .spectroscopy import Spectroscopy, log_uniform
+from .spectroscopy import Spectroscopy
 
 
 class XRF(Spectroscopy):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pwm_core.errors import UnknownName
-from pwm_core.modality import Axis, Modality, Spec, View, stream
+from pwm_core.modality import Axis, Modality, Spec, View, log_uniform, stream
 from pwm_core.operator import Compose
 from pwm_core.problem import Problem, Truth
 from pwm_core.settings import param
@@ -106,9 +106,9 @@ class STEM(Modality):
         usual = cls(size=128)
         if rng.random() < 0.5:  # half of all are the default one but for the dose: it is what most use
             return usual.replace(current=usual.current * 2 ** rng.uniform(-1, 1))
-        dwell, dose = _log_uniform(rng, 1.0, 30.0), _log_uniform(rng, 20.0, 1e4)
+        dwell, dose = log_uniform(rng, 1.0, 30.0), log_uniform(rng, 20.0, 1e4)
         return usual.replace(
-            pixel=_log_uniform(rng, 0.06, 0.3),
+            pixel=log_uniform(rng, 0.06, 0.3),
             voltage=float(rng.choice([60, 80, 100, 120, 200, 300])),
             convergence=rng.uniform(20, 35),
             source_size=rng.uniform(0.5, 0.9),
@@ -205,10 +205,6 @@ def micrograph(y: np.ndarray, operator: Compose, pixel: float, name: str, **more
         name=name,
         **more,
     )
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
 
 def unit_of(problem: Problem) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
+from pwm_core.modality import log_uniform
+
 from . import anatomy
 from .devices import device
 from .materials import CONTRAST, CORTICAL_BONE, SPONGY_BONE, WATER
@@ -33,7 +35,7 @@ def arteries(stage: Stage, rng: np.random.Generator) -> np.ndarray:
     """Arteries of any size, on the heart or elsewhere."""
     kind = coronary if rng.random() < 0.5 else vessels
     widest = min(3.0, 0.12 * stage.width)
-    return kind(stage, rng, radius=float(np.exp(rng.uniform(np.log(0.5), np.log(widest)))))
+    return kind(stage, rng, radius=log_uniform(rng, 0.5, widest))
 
 
 def limb(stage: Stage, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pwm_core.modality import log_uniform
+
 from .scene import Maps, Sample
 from .shapes import Canvas
 
@@ -25,7 +27,7 @@ def assorted(pool: Pool, rng: np.random.Generator) -> Sample:
     elements = rng.choice(list(pool.amounts), rng.integers(3, 9), replace=False)
     amounts = {str(e): float(pool.amounts[e] * 10 ** rng.uniform(-1, 0.5)) for e in elements}
     low, high = pool.mass_thickness
-    mass = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    mass = log_uniform(rng, low, high)
     if pool.matrix:
         amounts["matrix"] = mass
     host = str(rng.choice(pool.hosts))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pwm_core.modality import log_uniform
+
 from . import crystal
 from .paint import Atoms, join, strength
 from .structures import CRYSTALS, FCC, MONOLAYERS, PARTICLE_METALS, PEROVSKITES, Structure
@@ -208,7 +210,7 @@ def through(atoms: Atoms, structure: Structure, extent: Extent, rng: np.random.G
 
 
 def foil(extent: Extent, rng: np.random.Generator) -> crystal.Field:
-    return crystal.wedge(extent, math.exp(rng.uniform(math.log(30), math.log(200))), rng.uniform(0, 0.5), rng)
+    return crystal.wedge(extent, log_uniform(rng, 30, 200), rng.uniform(0, 0.5), rng)
 
 
 def imperfect(atoms: Atoms, rng: np.random.Generator) -> Atoms:
