@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from pwm_core.errors import Unsuitable
 from pwm_core.operator import Compose, Operator
@@ -17,6 +18,7 @@ from pwm_core.primitives.tensors import Number, cast, require, scalar
 from pwm_core.problem import Problem
 from pwm_core.settings import param, params
 
+from .columns import probe_size_from_columns
 from .optics import Lens
 from .scan import Scan
 from .symmetry import scan_distortion_from_symmetry
@@ -105,12 +107,26 @@ class Micrograph(Compose):
     """The whole microscope, from specimen to counts."""
 
     def estimate(self, y: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
-        """The scan's distortion, from the regularity of crystals; nothing if the image shows none."""
-        image = np.asarray(y, dtype=np.float64)
+        """The scan's distortion from the regularity of crystals, the probe's size from the width of atomic
+        columns, with standard errors; nothing of what the image does not show."""
+        image, valid = np.asarray(y, dtype=np.float64), np.ones(np.shape(y), bool)
         if mask is not None:
-            image = np.where(mask, image, np.mean(image, where=np.broadcast_to(mask, image.shape)))
-        found = scan_distortion_from_symmetry(image)
-        return {} if found is None else {"scan.distortion": found[0], "std:scan.distortion": found[1]}
+            valid = np.broadcast_to(mask, image.shape)
+            image = np.where(valid, image, np.mean(image, where=valid))
+        found = {
+            "scan.distortion": scan_distortion_from_symmetry(image),
+            "probe.size": self._size_from_columns(image, valid),
+        }
+        known = {name: pair for name, pair in found.items() if pair is not None}
+        return {n: p[0] for n, p in known.items()} | {f"std:{n}": p[1] for n, p in known.items()}
+
+    def _size_from_columns(self, image: np.ndarray, valid: np.ndarray) -> tuple[float, float] | None:
+        probe, noise = next(node for node in self.nodes() if isinstance(node, Probe)), self.noise()
+        assert noise is not None  # a detector counts
+        variance = noise.variance(torch.as_tensor(gaussian_filter(image, 1.0)).clamp(min=0)).numpy()
+        variance = np.where(valid, variance.clip(min=1e-3 * variance.mean()), 1e9 * variance.max())
+        lens = probe.lens.replace(convergence=probe.lens.convergence + float(probe.angle))
+        return probe_size_from_columns(image, variance, float(np.mean(probe.pixel_size)), lens)
 
 
 def assemble(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,29 +11,59 @@ from scipy.ndimage import maximum_filter
 
 from .lattice import _refined, scan_matrix
 
-_REFLECTIONS = 30  # strongest ones that are looked at
+_TILES = 3  # along each side, half overlapping
+_REFLECTIONS = 30  # strongest ones of a tile that are looked at
 _SIGNAL = 5.0  # amplitude of a reflection over the median of the transform around
+_COSINES = (0.0, 1 / 2, 1 / 3)  # between reflections of equal length on low-index zone axes: 90°, 60°, 70.5°
 _NEAR = 0.03  # by how much lengths and angles (rad) of a pair may differ from regular ones
-_STRAIN = 0.0025  # what specimens are commonly strained by: pairs may miss regularity by so much
-_FEWEST = 2
+_STRAIN = 0.005  # by strain and noise pairs of a tile may miss regularity by so much
+_FEWEST, _SHARE = 2, 0.6  # pairs that must agree: their number, and their part of all
+_TOGETHER = 5  # the number in all tiles: the more pairs, the more agree by chance
+_ALIKE = 2  # pairs share reflections and tiles: so many tell as much as one that is independent
+_SURE = 0.02  # %, the least error that is believed
 
 
 class _Pair(NamedTuple):
-    """Two reflections that should be equally long and 90° or 60° apart: what is amiss, as e + g · s."""
+    """Two reflections that should be equally long and at a known angle: what is amiss, as e + g · s."""
 
     amiss: np.ndarray  # (2,): difference of the logarithms of their lengths, and of the cosine
     slope: np.ndarray  # (2,): its change with 1 % of distortion
     weight: float
 
 
+class _Agreed(NamedTuple):
+    """What most pairs say."""
+
+    distortion: float  # %
+    scatter: float  # %, rms of single pairs
+    agree: int
+    share: float  # of all pairs, by weight
+
+
 def scan_distortion_from_symmetry(image: np.ndarray) -> tuple[float, float] | None:
     """The scan distortion s (%) of an image (y, x) of crystals, and its standard error; None without them.
 
     Neither lattice nor orientation need be known: on most low-index zone axes pairs of reflections are
-    equally long and 90° or 60° apart. s is where most of them are, weighted by their amplitudes. The error is
-    that by which they still miss: strain looks like distortion, and does not average out.
+    equally long and 90°, 60° or, as {111} of cubic crystals along ⟨110⟩, 70.5° apart. They are looked for in
+    half overlapping tiles, so that crystals may be small; s is where most of them are, weighted by their
+    amplitudes. Strain looks like distortion and does not average out: by how much tiles differ is taken for
+    the strain that all have in common.
     """
-    pairs = _pairs(_reflections(np.asarray(image, dtype=np.float64)))
+    image = np.asarray(image, dtype=np.float64)
+    tiles = [_pairs(_reflections(tile)) for tile in _tiles(image)]
+    together = _agreed([pair for pairs in tiles for pair in pairs])
+    if together is None or together.agree < _TOGETHER:  # few periods in a tile
+        tiles = [_pairs(_reflections(image))]
+        together = _agreed(tiles[0])
+    if together is None:
+        return None
+    each = np.array([found.distortion for pairs in tiles if (found := _agreed(pairs)) is not None])
+    varies = 1.4826 * float(np.median(np.abs(each - np.median(each)))) if each.size else 0.0
+    error = together.scatter / np.sqrt(max(together.agree / _ALIKE, 1))
+    return together.distortion, max(float(np.hypot(error, varies)), _SURE)
+
+
+def _agreed(pairs: list[_Pair]) -> _Agreed | None:
     if len(pairs) < _FEWEST:
         return None
     amiss, slope = (np.array([p[k] for p in pairs]) for k in (0, 1))
@@ -42,12 +73,24 @@ def scan_distortion_from_symmetry(image: np.ndarray) -> tuple[float, float] | No
     s = float(trials[np.argmax(np.exp(-far / (2 * _STRAIN**2)) @ weight)])
     for _ in range(5):
         near = np.sum((amiss + s * slope) ** 2, axis=1) < (3 * _STRAIN) ** 2
+        if near.sum() < _FEWEST:
+            return None
         w = weight * near
-        s = -float(np.sum(w[:, None] * amiss * slope) / max(np.sum(w[:, None] * slope**2), 1e-30))
-    if near.sum() < _FEWEST:
-        return None
-    left = np.sum(w[:, None] * (amiss + s * slope) ** 2) / np.sum(w[:, None] * slope**2)
-    return s, max(float(np.sqrt(left)), 0.02)
+        known = np.sum(w[:, None] * slope**2)
+        s = -float(np.sum(w[:, None] * amiss * slope) / known)
+    scatter = float(np.sqrt(np.sum(w[:, None] * (amiss + s * slope) ** 2) / known))
+    share = float(w.sum() / weight.sum())
+    return _Agreed(s, scatter, int(near.sum()), share) if share >= _SHARE else None
+
+
+def _tiles(image: np.ndarray) -> Iterator[np.ndarray]:
+    size = [2 * n // (_TILES + 1) for n in image.shape]
+    starts = [
+        [round(k * (n - m) / (_TILES - 1)) for k in range(_TILES)]
+        for n, m in zip(image.shape, size, strict=True)
+    ]
+    for top, left in itertools.product(*starts):
+        yield image[top : top + size[0], left : left + size[1]]
 
 
 def _reflections(image: np.ndarray) -> list[tuple[np.ndarray, float]]:
@@ -79,7 +122,7 @@ def _pairs(reflections: list[tuple[np.ndarray, float]]) -> list[_Pair]:
     for (a, one), (b, other) in itertools.combinations(reflections, 2):
         b = b if a @ b >= 0 else -b
         before, after = _shape(a, b), _shape(turn @ a, turn @ b)
-        for cosine in (0.0, 0.5):
+        for cosine in _COSINES:
             amiss = before - np.array([0.0, cosine])
             if np.abs(amiss).max() < _NEAR:
                 found.append(_Pair(amiss, after - before, min(one, other)))
