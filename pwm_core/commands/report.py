@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -33,7 +33,7 @@ def show(
     table.add_row("operator", str(problem.operator))
     for name, text in _quality(score, residuals):
         table.add_row(name, text)
-    for name, text in _theta(modality, truth, result):
+    for name, text in _theta(modality, problem, truth, result):
         table.add_row(name, text)
     steps = f"{len(result.history)} step{'s' if len(result.history) != 1 else ''} in {result.seconds:.2f} s"
     table.add_row("run", f"{steps} on {result.device}, peak memory {result.peak_memory / 2**20:.0f} MiB")
@@ -57,16 +57,30 @@ def _quality(score: Score | None, residuals: dict[str, float]) -> list[tuple[str
     return rows
 
 
-def _theta(modality: Modality, truth: Truth | None, result: Result) -> list[tuple[str, str]]:
-    """Each parameter of the page: true, and estimated where the method did so."""
+def _theta(
+    modality: Modality, problem: Problem, truth: Truth | None, result: Result
+) -> list[tuple[str, str]]:
+    """Each parameter of the page and each that the method estimated: true value, estimate, standard error."""
+    names = {spec.path: spec.name for spec in modality.specs}
+    signed = {spec.path for spec in modality.specs if spec.nominal == 0}
+    estimated = [n for n, v in result.theta.items() if np.ndim(v) == 0 and v is not None]
+    errors = result.history[-1] if result.history else {}
     rows: list[tuple[str, str]] = []
-    for spec in modality.specs:
+    for path in dict.fromkeys([*names, *estimated]):
+        form = "+.3g" if path in signed else ".5g"
+        known = problem.operator.parameters.get(path)
+        unit = f" {known.unit}" if known is not None and known.unit else ""
         words = []
-        if truth is not None and spec.path in truth.theta:
-            words.append(f"true {truth.theta[spec.path]:+.3g} {spec.unit}")
-        estimate: Any = result.theta.get(spec.path)
-        if estimate is not None and np.ndim(estimate) == 0:
-            words.append(f"estimated {float(estimate):+.3g} {spec.unit}")
+        if truth is not None and path in names and path in truth.theta:
+            words.append(f"true {truth.theta[path]:{form}}{unit}")
+        if path in estimated:
+            value, error = f"{float(result.theta[path]):{form}}", errors.get(f"std:{path}")
+            if error is None:
+                words.append(f"estimated {value}{unit}")
+            elif math.isfinite(error):
+                words.append(f"estimated {value} ± {error:.2g}{unit}")
+            else:
+                words.append(f"kept at {value}{unit}, not determined by the data")
         if words:
-            rows.append((spec.name, ", ".join(words)))
+            rows.append((names.get(path, path), ", ".join(words)))
     return rows

@@ -12,7 +12,7 @@ from pwm_core.method import Calibrator, Iterate, Reconstructor
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .identify import Report
+from .identify import Report, tell_misfit
 from .linear import Linearised, weights
 from .task import Task
 from .view import View, final_report, look, report, sensitivities
@@ -41,10 +41,12 @@ class Gradient(Calibrator):
         """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
         task = Task(problem, reconstructor, rng, self.iterations)
         best: View | None = None
+        before = math.nan
         for start in self._starts(task):
             allowed = np.ones(len(task.names), bool)
             for _ in range(2):  # the weights are right only where the object is: once more from there
                 own, first = _first(task, np.where(allowed, start, task.start))
+                before = first.misfit if math.isnan(before) else before
                 for view in self._descend(task, first, own, allowed):
                     yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
                 start, allowed = view.u, report(task, view, allowed).determined
@@ -52,11 +54,12 @@ class Gradient(Calibrator):
                     break
             if best is None or view.misfit < best.misfit:
                 best, weight, free = view, own, allowed
-            if not _unexplained(problem, best):
+            if best.misfit <= task.count + _SUSPECT * math.sqrt(2 * task.count):  # a free object leaves less
                 break
         assert best is not None
         found = final_report(task, best, weight, free, lambda at: sensitivities(task, at))
         kept = np.where(found.determined, best.u, task.start)
+        tell_misfit(before, best.misfit, task.count)
         found.tell(task.theta(kept), task.units())
         yield from task.final(kept, found.info())
 
@@ -107,11 +110,3 @@ def _step(view: View, known: Report) -> np.ndarray:
             return step
         free &= ~out
     return np.zeros(len(view.u))
-
-
-def _unexplained(problem: Problem, view: View) -> bool:
-    """Whether χ² is far above the number of data, which is more than a free object leaves."""
-    valid = (
-        problem.y.size if problem.mask is None else int(np.broadcast_to(problem.mask, problem.y.shape).sum())
-    )
-    return view.misfit > valid + _SUSPECT * math.sqrt(2 * valid)

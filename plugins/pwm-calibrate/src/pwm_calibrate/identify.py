@@ -77,6 +77,11 @@ def identify(
     return Report(tuple(names), np.asarray(widths, float), determined, covariance, degenerate)
 
 
+def tell_misfit(before: float, after: float, count: int) -> None:
+    """Through the log, what the object leaves unexplained at the start and at the solution."""
+    log.info(f"χ² per datum {before / count:.4g} at the start, {after / count:.4g} at the solution")
+
+
 def _covariance(information: np.ndarray, determined: np.ndarray) -> np.ndarray:
     return np.linalg.inv(information + np.diag(np.where(determined, _NOTHING, PRIOR)))
 

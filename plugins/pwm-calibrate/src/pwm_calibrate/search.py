@@ -10,6 +10,7 @@ from pwm_core.method import Calibrator, Iterate, Reconstructor
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
+from .identify import tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
 from .view import View, differences, final_report, look, report
@@ -40,6 +41,7 @@ class Search(Calibrator):
         task = Task(problem, reconstructor, rng, self.iterations)
         misfit = _Misfit(task)
         view = misfit.view(task.start)
+        before = view.misfit
         yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
         free = report(task, view).determined
         if free.any():
@@ -50,6 +52,7 @@ class Search(Calibrator):
             task, view, misfit.weight, free, lambda at: differences(task, at, view.u, _REACH)
         )
         kept = np.where(found.determined, view.u, task.start)
+        tell_misfit(before, view.misfit, task.count)
         found.tell(task.theta(kept), task.units())
         yield from task.final(kept, found.info())
 

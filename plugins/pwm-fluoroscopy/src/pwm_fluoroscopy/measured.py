@@ -10,6 +10,7 @@ import numpy as np
 from pwm_core.errors import BadFile
 from pwm_core.problem import Problem
 
+from .modality import Fluoroscopy
 from .operator import Fluoroscope, fluoroscope
 from .photons import photon_transfer
 from .start import direct_quanta, first_estimate
@@ -83,6 +84,7 @@ def problem_from(recording: Recording) -> Problem:
         initial=first_estimate(r.video, operator, r.mask),
         mask=r.mask,
         name=r.name,
+        ranges=Fluoroscopy().ranges(),
     )
 
 

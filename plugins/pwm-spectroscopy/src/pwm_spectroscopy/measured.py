@@ -22,6 +22,8 @@ from .spectrum_model import SCATTER, SUMS, instrument_of, oxides, spectrum_model
 
 log = logging.getLogger("pwm.spectroscopy")
 
+_SHIFT, _STRETCH, _BROADER = 0.03, 0.005, 0.3  # keV of the zero; parts of gain and resolution
+_SHARPEST = 121.0  # eV at Mn Kα: hardly more than silicon's own width
 _STRONG = 0.01  # of all counts: elements whose families and subshells show
 
 
@@ -49,6 +51,7 @@ def problem_from(recording: Recording, modality: str, refine: bool = True) -> Pr
         units=("", *(("m", "m") if pixel else ("px", "px"))),
         mask=recording.mask,
         name=recording.name,
+        ranges=_ranges(operator),
     )
 
 
@@ -156,6 +159,16 @@ def _simplified(model: Calibration, elements: tuple[str, ...], named: bool) -> C
     merges.append(Merge(CONTINUUM, tuple(n for n in names if n.startswith(CONTINUUM)), counts=True))
     operator, totals = merged(model.operator, amounts, merges)
     return replace(model, operator=operator, amounts=np.array(list(totals.values())))
+
+
+def _ranges(operator: SpectrumImage) -> dict[str, tuple[float, float]]:
+    """Where a calibrator may look for energy axis and resolution: about as far off as files are."""
+    zero, gain, resolution = (operator.theta[f"detector.{n}"] for n in ("zero", "gain", "resolution"))
+    return {
+        "detector.zero": (zero - _SHIFT, zero + _SHIFT),
+        "detector.gain": (gain * (1 - _STRETCH), gain * (1 + _STRETCH)),
+        "detector.resolution": (max(resolution * (1 - _BROADER), _SHARPEST), resolution * (1 + _BROADER)),
+    }
 
 
 def _scaled(operator: SpectrumImage, recording: Recording, totals: np.ndarray) -> SpectrumImage:
