@@ -13,7 +13,7 @@ from pwm_core.problem import Problem
 from pwm_core.settings import param
 
 from .identify import Report, tell_misfit
-from .linear import Linearised, weights
+from .linear import Linearised, Projection, weights
 from .task import Task
 from .view import View, final_report, look, report, sensitivities
 
@@ -41,12 +41,10 @@ class Gradient(Calibrator):
         """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
         task = Task(problem, reconstructor, rng, self.iterations)
         best: View | None = None
-        before = math.nan
         for start in self._starts(task):
             allowed = np.ones(len(task.names), bool)
             for _ in range(2):  # the weights are right only where the object is: once more from there
                 own, first = _first(task, np.where(allowed, start, task.start))
-                before = first.misfit if math.isnan(before) else before
                 for view in self._descend(task, first, own, allowed):
                     yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
                 start, allowed = view.u, report(task, view, allowed).determined
@@ -59,7 +57,7 @@ class Gradient(Calibrator):
         assert best is not None
         found = final_report(task, best, weight, free, lambda at: sensitivities(task, at))
         kept = np.where(found.determined, best.u, task.start)
-        tell_misfit(before, best.misfit, task.count)
+        tell_misfit(_misfit(task, task.start, weight), best.misfit, task.count)
         found.tell(task.theta(kept), task.units())
         yield from task.final(kept, found.info())
 
@@ -97,6 +95,13 @@ def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, View]:
 def _look(task: Task, u: np.ndarray, weight: torch.Tensor) -> View:
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
     return look(task, u, at, weight, sensitivities(task, at))
+
+
+def _misfit(task: Task, u: np.ndarray, weight: torch.Tensor) -> float:
+    """That of a view at ``u``, with weights that were made elsewhere."""
+    at = Linearised(task.problem.operator, task.object(u), task.theta(u))
+    project = Projection(at, weight, np.random.default_rng(0))
+    return project.energy(project(task.problem.data - at.mean)) + task.pull(u)
 
 
 def _step(view: View, known: Report) -> np.ndarray:
