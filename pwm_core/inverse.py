@@ -60,9 +60,8 @@ def element_by_element(
 
 def derivative(operator: Operator, x: torch.Tensor) -> tuple[Linear, Linear]:
     """The derivative of H at x and its adjoint."""
-    if operator.linear:
-        return operator, lambda v: operator.adjoint(v, x)
-    return (lambda u: operator.jvp(x, u)), (lambda v: operator.vjp(x, v, wrt=())[0])
+    forward, backward = operator.derivative(x)
+    return forward, lambda v: backward(v)[0]
 
 
 def conjugate_gradients(

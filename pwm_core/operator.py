@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -202,6 +202,27 @@ class Operator(Settings):
             out, tangent = forward_ad.unpack_dual(self._forward(xt, values))
             tangent = torch.zeros_like(out) if tangent is None else tangent
         return tangent if isinstance(x, torch.Tensor) else tangent.detach().numpy()
+
+    def derivative(
+        self, x: torch.Tensor, names: Sequence[str] = ()
+    ) -> tuple[Callable[..., torch.Tensor], Callable[[torch.Tensor], list[torch.Tensor]]]:
+        """H linearised at ``x`` and the nominal parameters, for many products: ``forward, backward``.
+
+        ``forward(dx, *changes)`` is the change of the data with those of the object and of the parameters
+        ``names``; ``backward(v)`` is its adjoint, [to x, to each parameter]. An operator that can keep
+        what all such products share defines its own.
+        """
+        if self.linear and not names:
+            return self, lambda v: [self.adjoint(v, x)]
+
+        def forward(dx: torch.Tensor, *changes: torch.Tensor) -> torch.Tensor:
+            return self.jvp(x, dx, dict(zip(names, changes, strict=True)))
+
+        def backward(v: torch.Tensor) -> list[torch.Tensor]:
+            first, rest = self.vjp(x, v, wrt=names)
+            return [first, *(rest[n] for n in names)]
+
+        return forward, backward
 
     # -- the detector ---------------------------------------------------------------------------
 

@@ -17,8 +17,19 @@ def frequency_grid(
 
 def centred_fft2(x: torch.Tensor) -> torch.Tensor:
     """Unitary transform of the last two axes with position and frequency zero both at index n//2."""
+    ny, nx = x.shape[-2:]
+    if ny % 2 == 0 and nx % 2 == 0:  # a shift by half is a change of signs, which takes far less time
+        signs = _checkerboard(ny, nx, x.device).to(x.real.dtype if x.is_complex() else x.dtype)
+        last = -signs if (ny + nx) // 2 % 2 else signs
+        return last * torch.fft.fft2(signs * x, norm="ortho")
     axes = (-2, -1)
     return torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(x, dim=axes), norm="ortho"), dim=axes)
+
+
+def _checkerboard(ny: int, nx: int, device: torch.device) -> torch.Tensor:
+    """(-1)^(y + x), float32."""
+    rows, columns = (1 - 2 * (torch.arange(n, device=device) % 2) for n in (ny, nx))
+    return (rows[:, None] * columns).float()
 
 
 def filter2(x: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:

@@ -45,6 +45,27 @@ def test_derivatives_equal_finite_differences(propagate, fraction):
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("n", [24, 23])
+@pytest.mark.parametrize("retrieved", [False, True], ids=["model", "modes"])
+@pytest.mark.parametrize("propagate", [far_field(), near_field(0.01, 1e-10, 1e-7)], ids=["far", "near"])
+def test_the_kept_derivative_is_that_of_single_products(propagate, retrieved, n):
+    rng = np.random.default_rng(3)
+    operator = scan(0.3, propagate, n, rng, wavelength=1e-10, defocus=1e-4, source_width=0.3, gain=2.5)
+    operator = operator.at({"probe.flux": rng.uniform(0.5, 1.5, 16)})
+    x, dx = (torch.from_numpy(random_object(operator, rng)) for _ in range(2))
+    names, changes = [], []
+    if retrieved:
+        operator = operator.at({"probe.modes": operator.modes(x).numpy()})
+        names, changes = ["probe.modes"], [operator.modes(x) * (0.3 + 0.1j)]
+    forward, backward = operator.derivative(x, names)
+    expected = operator.jvp(x, dx, dict(zip(names, changes, strict=True)))
+    torch.testing.assert_close(forward(dx, *changes), expected, rtol=1e-9, atol=1e-9)
+    v = torch.from_numpy(rng.standard_normal(expected.shape))
+    first, rest = operator.vjp(x, v, wrt=names)
+    for found, wanted in zip(backward(v), [first, *rest.values()], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_whole_pixel_positions_cut_exact_patches():
     operator = scan()
     x = random_object(operator, np.random.default_rng(0))

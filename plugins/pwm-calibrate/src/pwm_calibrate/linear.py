@@ -46,18 +46,8 @@ class Linearised:
         return self.operator.jvp(self.state.x, dtheta={name: step})
 
     def _derivative(self) -> tuple[Callable[[Vector], torch.Tensor], Callable[[torch.Tensor], Vector]]:
-        operator, x, names = self.operator, self.state.x, list(self.state.arrays)
-        if operator.linear and not names:
-            return (lambda u: operator(u[0])), (lambda v: [operator.adjoint(v, x)])
-
-        def forward(u: Vector) -> torch.Tensor:
-            return operator.jvp(x, u[0], dict(zip(names, u[1:], strict=True)))
-
-        def backward(v: torch.Tensor) -> Vector:
-            first, rest = operator.vjp(x, v, wrt=names)
-            return [first, *(rest[n] for n in names)]
-
-        return forward, backward
+        forward, backward = self.operator.derivative(self.state.x, list(self.state.arrays))
+        return (lambda u: forward(*u)), backward
 
 
 class Projection:

@@ -114,8 +114,10 @@ def displaced(wave: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
 def shift_ramp(wave: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """What the spectrum of ``wave`` is multiplied by to move it by ``shift`` (frame, 2): (frame, 1, y, x)."""
     ky, kx = frequencies(wave)
-    ramp = -2 * math.pi * (shift[:, 0, None, None] * ky + shift[:, 1, None, None] * kx)
-    return torch.exp(1j * ramp)[:, None]
+    along_y, along_x = (
+        torch.exp(-2j * math.pi * shift[:, k, None, None] * f) for k, f in enumerate((ky, kx))
+    )
+    return (along_y * along_x)[:, None]  # an exponential for each pixel would take far longer
 
 
 def _filtered(wave: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from pwm_core.primitives import Detect, Propagate
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
+from .derivative import FarField
 from .illumination import Probe, displaced, in_frames
 
 _BLOCK = 64 << 20  # bytes of exit waves worked on at a time
+_KEPT = 2 << 30  # bytes that a derivative may keep
 
 
 class Scan(Operator):
@@ -131,6 +134,20 @@ class Diffraction(Compose):
             arguments = (x, modes, fractions[part], corners[part], part)
             parts.append(checkpoint(block, *arguments, use_reentrant=False) if keep else block(*arguments))
         return torch.cat(parts)
+
+    def derivative(
+        self, x: torch.Tensor, names: Sequence[str] = ()
+    ) -> tuple[Callable[..., torch.Tensor], Callable[[torch.Tensor], list[torch.Tensor]]]:
+        """In the far field, to the object and retrieved modes, illumination and waves at the detector are
+        kept: each product then takes one transform of the exit waves."""
+        kept = 3 * len(self.scan.positions) * math.prod((*self.modes(x).shape, x.element_size()))
+        known = set(names) <= {f"{self.probe.name}.modes"} and self.probe.weights is None
+        if not known or self.propagate.method != "fraunhofer" or kept > _KEPT:
+            return super().derivative(x, names)
+        at = FarField(self, x)
+        if not names:
+            return at.forward, lambda v: at.backward(v)[:1]
+        return at.forward, at.backward
 
     def modes(self, like: torch.Tensor, theta: Theta | None = None) -> torch.Tensor:
         """The modes of the illumination at the sample (mode, y, x), in √counts."""
