@@ -55,7 +55,7 @@ def _overview(
     sections = []
     for scenario in _scenarios(table):
         part = [s for s in every if s.scenario == scenario]
-        body = join(words.lead(scenario), overview.heat(part, aliases))
+        body = join(words.lead(scenario, ranked=False), overview.heat(part, aliases))
         sections.append(Section(scenario, words.title(scenario), body))
     paired = [s for s in every if s.calibrator]
     if paired:

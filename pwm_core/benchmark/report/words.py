@@ -12,14 +12,12 @@ def title(scenario: str) -> str:
     return f"Scenario {TITLES[scenario][0]}: {scenario}"
 
 
-def lead(scenario: str) -> Html:
+def lead(scenario: str, *, ranked: bool = True) -> Html:
     kind = "standard" if scenario == "ideal" else "blind"
     told = TITLES[scenario][1]
-    return tag(
-        "p",
-        f"{told[0].upper()}{told[1:]}. Numbers are means over the scenes. Ranked by the {kind} score, "
-        "methods that lack results last.",
-    )
+    order = f"Ranked by the {kind} score, methods that lack results last." if ranked else "Headings sort."
+    score = "" if ranked else f", of the {kind} score"
+    return tag("p", f"{told[0].upper()}{told[1:]}. Numbers are means over the scenes{score}. {order}")
 
 
 def count(rows: list[Row]) -> str:
