@@ -54,6 +54,12 @@ def test_round_trip(written):
     assert sorted(p.suffix for p in path.parent.iterdir()) == [".json", ".safetensors"]
 
 
+def test_reading_leaves_the_random_numbers_of_others_alone(written):
+    before = torch.random.get_rng_state()
+    read_model(written[0], TinyMethod.assemble)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_changed_weights_are_noticed(written):
     path = written[0]
     data = bytearray(path.read_bytes())

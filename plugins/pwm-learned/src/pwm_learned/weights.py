@@ -62,7 +62,8 @@ def read_model(path: Path, build: Callable[..., Network]) -> tuple[Network, Mode
         )
     try:
         tensors = {name: t.float() for name, t in load(data).items()}
-        network = build(**card.network)
+        with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are replaced
+            network = build(**card.network)
         network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
