@@ -36,7 +36,7 @@ class DenoiseThenInvert(Reconstructor):
                 f"{np.shape(problem.y)}"
             )
         if isinstance(noise, Gaussian) and problem.axes[0] == CHANNELS:
-            yield self._channel_by_channel(filled(problem), problem)
+            yield self._channel_by_channel(_filled(problem), problem)
             return
         operator, data, x = problem.operator, problem.tensor(denoised(self.denoiser, problem)), problem.start
         assert noise is not None  # denoised() asked
@@ -71,7 +71,7 @@ def denoised(denoiser: Denoiser, problem: Problem) -> np.ndarray:
     Poisson noise is made uniform for the denoiser (``vst``). Unsuitable if the operator's noise is of a kind
     that no denoiser here can be told.
     """
-    y, noise = filled(problem), problem.operator.noise()
+    y, noise = _filled(problem), problem.operator.noise()
     if isinstance(noise, Poisson):
         return unstabilise(denoiser.denoise(stabilise(y, noise), 1.0), noise)
     if isinstance(noise, Gaussian):
@@ -82,7 +82,7 @@ def denoised(denoiser: Denoiser, problem: Problem) -> np.ndarray:
     )
 
 
-def filled(problem: Problem) -> np.ndarray:
+def _filled(problem: Problem) -> np.ndarray:
     """The data with what lies under the mask replaced by the nearest valid value of the same image."""
     y = np.array(problem.y, dtype=np.float64)
     if problem.mask is None:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -69,7 +70,7 @@ class Cell:
         facts = {
             "cell": asdict(self),
             "sources": {name: source_digest(name) for name in sorted(_packages(entries))},
-            "files": {k: file_hash(Path(v)) for k, v in sorted(self.settings.items()) if Path(v).is_file()},
+            "files": {k: file_hash(Path(v)) for k, v in sorted(self.settings.items()) if os.path.isfile(v)},
             "numeric": environment(),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

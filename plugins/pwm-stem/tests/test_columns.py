@@ -79,6 +79,13 @@ def test_columns_of_all_widths_are_not_taken_for_a_probe():
     assert probe_size_from_columns(image, image, PIXEL, LENS) is None
 
 
+def test_an_operator_without_noise_is_no_obstacle():
+    problem, _ = pose(STEM.small(), "perovskite", "mismatch", seed=0)
+    operator = problem.operator
+    silent = operator.replace(outer=operator.outer.replace(statistics="none", readout=0.0))
+    assert "probe.size" not in silent.estimate(problem.y)
+
+
 @pytest.mark.slow
 def test_errors_are_honest_on_generated_specimens():
     modality, far = STEM(), []

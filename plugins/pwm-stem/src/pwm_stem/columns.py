@@ -62,10 +62,12 @@ def probe_size_from_columns(
     sigma = width / FWHM / pixel
     base = (lens.source_size / FWHM) ** 2
     source, found = base + MOTION**2, _peaks(image, variance, sigma)
+    if len(found.y) < _FEWEST:
+        return None
     for k in range(_ROUNDS):
-        if len(found.y) < _FEWEST:
-            return None
         fit = _fit(image, variance, pixel, lens, source, found, errors=k >= _FIRST)
+        if len(fit.columns.y) < _FEWEST:
+            return None
         trust = fit.columns.height**2 if k < _FIRST else 1 / (fit.errors**2 + _UNEQUAL**2)
         step = _median(fit.wider, trust)
         source = max(source + min(max(step, -0.02), 0.02), 0.3 * base)
