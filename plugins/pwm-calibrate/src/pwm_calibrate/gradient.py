@@ -15,9 +15,9 @@ from pwm_core.settings import param
 from .identify import Report, tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
-from .view import View, final_report, look, report, sensitivities
+from .view import View, final_report, look, look_if_better, report, sensitivities
 
-_CLOSE = 0.1  # standard errors: a shorter step is none
+_NEAR, _CLOSE = 1.0, 0.1  # standard errors: a shorter step is none, with the first weights and the last
 _SUSPECT = 5.0  # standard deviations of χ² beyond which other starts are tried
 
 
@@ -43,9 +43,9 @@ class Gradient(Calibrator):
         best: View | None = None
         for start in self._starts(task):
             allowed = np.ones(len(task.names), bool)
-            for _ in range(2):  # the weights are right only where the object is: once more from there
+            for close in (_NEAR, _CLOSE):  # weights are right only where the object is: once more from there
                 own, first = _first(task, np.where(allowed, start, task.start))
-                for view in self._descend(task, first, own, allowed):
+                for view in self._descend(task, first, own, allowed, close):
                     yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
                 start, allowed = view.u, report(task, view, allowed).determined
                 if not allowed.any():
@@ -68,18 +68,23 @@ class Gradient(Calibrator):
         yield task.start
         yield from qmc.Halton(len(task.names), scramble=True, rng=task.rng).random(self.starts - 1)
 
-    def _descend(self, task: Task, best: View, weight: torch.Tensor, allowed: np.ndarray) -> Iterator[View]:
-        """Views of ever smaller misfit. The weights are those at the start: misfits can be compared."""
+    def _descend(
+        self, task: Task, best: View, weight: torch.Tensor, allowed: np.ndarray, close: float
+    ) -> Iterator[View]:
+        """Views of ever smaller misfit, until steps are ``close``.
+
+        The weights are those at the start: misfits can be compared.
+        """
         yield best
         length = 1.0
         for _ in range(self.steps):
             known = report(task, best, allowed)
             step = length * _step(best, known)
             error = np.sqrt(np.maximum(np.diag(known.covariance), 1e-300))
-            if np.max(np.abs(step) / error) < _CLOSE:
+            if np.max(np.abs(step) / error) < close:
                 return
-            trial = _look(task, np.clip(best.u + step, 0, 1), weight)
-            if trial.misfit < best.misfit:
+            trial = _trial(task, np.clip(best.u + step, 0, 1), weight, best)
+            if trial is not None:
                 best, length = trial, min(1.0, 2 * length)
                 yield best
             else:
@@ -89,12 +94,12 @@ class Gradient(Calibrator):
 def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, View]:
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
     weight = weights(task.problem, at.operator, at.mean)
-    return weight, look(task, u, at, weight, sensitivities(task, at))
+    return weight, look(task, u, at, weight, lambda at: sensitivities(task, at))
 
 
-def _look(task: Task, u: np.ndarray, weight: torch.Tensor) -> View:
+def _trial(task: Task, u: np.ndarray, weight: torch.Tensor, best: View) -> View | None:
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
-    return look(task, u, at, weight, sensitivities(task, at))
+    return look_if_better(task, u, at, weight, lambda at: sensitivities(task, at), best)
 
 
 def _misfit(task: Task, u: np.ndarray, weight: torch.Tensor) -> float:

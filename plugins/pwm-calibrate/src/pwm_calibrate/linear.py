@@ -70,33 +70,43 @@ class Projection:
 
         They stop where further steps explain hardly more.
         """
-        return self._reduced(v, self.steps)
+        return self._reduced(v, None, self.steps)[0]
 
-    def sensitivity(self, v: torch.Tensor) -> torch.Tensor:
-        """The same for the change of the data over a parameter's whole range.
+    def sensitivity(self, v: torch.Tensor, guess: Vector | None = None) -> tuple[torch.Tensor, Vector]:
+        """The same for the change of the data over a parameter's whole range, and the object's part in it.
 
         What is left of Σ weight v² is the information about it. Once it is too little to count, that is the
         end. Where it is little, the object may well explain that too, given more steps; and if it has
         explained nearly all, so that what is left is as much the solver's as the data's, nothing is left.
+        The object's part at a θ close by is a good ``guess``.
         """
-        left = self._reduced(v, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
+        left, explanation = self._reduced(v, guess, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
         information = self.energy(left)
         explained = information < _LITTLE and information < _ALL * self.energy(v)
-        return torch.zeros_like(left) if explained else left
+        return torch.zeros_like(left) if explained else left, explanation
 
-    def _reduced(self, v: torch.Tensor, steps: int, none: float = 0.0, little: float = 0.0) -> torch.Tensor:
-        left, energies = v, [self.energy(v)]
+    def _reduced(
+        self, v: torch.Tensor, guess: Vector | None, steps: int, none: float = 0.0, little: float = 0.0
+    ) -> tuple[torch.Tensor, Vector]:
+        left, whole, explanation = v, self.energy(v), self._nothing()
+        energies = [whole]
+        if guess is not None:
+            closer = v - self.at.forward(guess)
+            if self.energy(closer) < whole:
+                left, explanation, energies = closer, guess, [self.energy(closer)]
         gradient = self._gradient(left)
         direction = self._scaled(gradient)
         steepness = dot(gradient, direction)
         for step in range(1, steps + 1):
-            if steepness <= 1e-12 * energies[0] or energies[-1] <= none:
+            if steepness <= 1e-12 * whole or energies[-1] <= none:
                 break
             change = self.at.forward(direction)
             bend = self.energy(change)
             if bend == 0:
                 break
-            left = left - (steepness / bend) * change
+            length = steepness / bend
+            left = left - length * change
+            explanation = [e + length * d for e, d in zip(explanation, direction, strict=True)]
             energies.append(self.energy(left))
             gain = self.gain / 10 if energies[-1] < little else self.gain
             if step >= _WINDOW and energies[-1] > (1 - gain) * energies[-1 - _WINDOW]:
@@ -105,11 +115,14 @@ class Projection:
             scaled = self._scaled(gradient)
             before, steepness = steepness, dot(gradient, scaled)
             direction = [s + steepness / before * d for s, d in zip(scaled, direction, strict=True)]
-        return left
+        return left, explanation
 
     def energy(self, v: torch.Tensor) -> float:
         """Σ weight |v|²."""
         return inner(v, self.weight, v)
+
+    def _nothing(self) -> Vector:
+        return [torch.zeros_like(p) for p in (self.at.state.x, *self.at.state.arrays.values())]
 
     def _gradient(self, v: torch.Tensor) -> Vector:
         return self.at.backward(self.weight * v)
@@ -122,10 +135,9 @@ class Projection:
 
         The diagonal of the Fisher information by one random vector of signs (Hutchinson 1990), averaged.
         """
-        parts = [self.at.state.x, *self.at.state.arrays.values()]
-        zeros: Vector = [torch.zeros_like(p) for p in parts]
+        zeros = self._nothing()
         found: Vector = []
-        for k, part in enumerate(parts):
+        for k, part in enumerate(zeros):
             signs = torch.as_tensor(rng.choice([-1.0, 1.0], part.shape), device=part.device).to(part.dtype)
             probe = [*zeros[:k], signs, *zeros[k + 1 :]]
             bent = (signs * self._gradient(self.at.forward(probe))[k]).real

@@ -107,7 +107,7 @@ class _Misfit:
 
     def view(self, u: np.ndarray) -> View:
         at = self._linearised(u)
-        return look(self.task, u, at, self.weight, differences(self.task, at, u, _REACH))
+        return look(self.task, u, at, self.weight, lambda at: differences(self.task, at, u, _REACH))
 
     def _linearised(self, u: np.ndarray) -> Linearised:
         state = self.state if self.fixed else self.task.object(u)

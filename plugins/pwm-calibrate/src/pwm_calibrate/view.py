@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .identify import Report, identify
-from .linear import Linearised, Projection, State, inner
+from .linear import Linearised, Projection, State, Vector, inner
 from .task import Task
 
 
@@ -21,26 +21,66 @@ class View(NamedTuple):
     misfit: float
     slope: np.ndarray
     information: np.ndarray
+    left: list[torch.Tensor]  # what each parameter changes in the data and the object does not explain
+    explanations: list[Vector]  # and the change of the object that does the rest
 
 
 def look(
-    task: Task, u: np.ndarray, at: Linearised, weight: torch.Tensor, changes: Sequence[torch.Tensor]
+    task: Task,
+    u: np.ndarray,
+    at: Linearised,
+    weight: torch.Tensor,
+    changes_at: Callable[[Linearised], list[torch.Tensor]],
 ) -> View:
-    """The view at ``u``; ``changes`` of the data are those that each parameter makes over its whole range.
+    """The view at ``u``; ``changes_at`` gives what each parameter changes in the data over its whole range.
 
-    Both they and the residual have what the object explains projected out.
+    Both that and the residual have what the object explains projected out.
     """
-    project = Projection(at, weight, np.random.default_rng(0))
-    left = project(task.problem.data - at.mean)
-    columns = [project.sensitivity(c) for c in changes]
+    return _view(_Glance(task, u, at, weight), changes_at, [None] * len(u))
+
+
+def look_if_better(
+    task: Task,
+    u: np.ndarray,
+    at: Linearised,
+    weight: torch.Tensor,
+    changes_at: Callable[[Linearised], list[torch.Tensor]],
+    best: View,
+) -> View | None:
+    """The view at ``u``, close to the ``best`` so far; None if its misfit is not less."""
+    glance = _Glance(task, u, at, weight)
+    return _view(glance, changes_at, best.explanations) if glance.misfit < best.misfit else None
+
+
+class _Glance:
+    """What is known before any sensitivity: the residual without what the object explains."""
+
+    def __init__(self, task: Task, u: np.ndarray, at: Linearised, weight: torch.Tensor) -> None:
+        self.task, self.u, self.at, self.weight = task, u, at, weight
+        self.project = Projection(at, weight, np.random.default_rng(0))
+        self.left = self.project(task.problem.data - at.mean)
+        self.misfit = self.project.energy(self.left) + task.pull(u)
+
+
+def _view(
+    glance: _Glance,
+    changes_at: Callable[[Linearised], list[torch.Tensor]],
+    guesses: Sequence[Vector | None],
+) -> View:
+    task, weight = glance.task, glance.weight
+    changes = zip(changes_at(glance.at), guesses, strict=True)
+    reduced = [glance.project.sensitivity(change, guess) for change, guess in changes]
+    columns, explanations = [left for left, _ in reduced], [part for _, part in reduced]
     information = np.array([[inner(a, weight, b) for b in columns] for a in columns])
-    slope = np.array([inner(a, weight, left) for a in columns])
+    slope = np.array([inner(a, weight, glance.left) for a in columns])
     return View(
-        u,
-        at.state,
-        project.energy(left) + task.pull(u),
-        slope - task.trust * (u - task.hint),
+        glance.u,
+        glance.at.state,
+        glance.misfit,
+        slope - task.trust * (glance.u - task.hint),
         information + np.diag(task.trust),
+        columns,
+        explanations,
     )
 
 
@@ -76,19 +116,18 @@ def final_report(
 
     Noise makes the sensitivities, and with them the information, larger than they are, though it does not
     move the root of the slope. How much, N, is seen in the object that the method makes of data simulated at
-    the solution. With I − N as the information the covariance is that of an M-estimator,
+    the solution: in what that one, too, leaves of the sensitivities. With I − N as the information the covariance is that of an M-estimator,
     (I − N)⁻¹ I (I − N)⁻¹ (Huber 1967).
     """
     known = report(task, view, allowed)
     if not known.determined.any():
         return known
-    at = Linearised(task.problem.operator, view.state, task.theta(view.u))
-    again = Linearised(
-        task.problem.operator, task.object(view.u, _simulated(task, at, weight)), task.theta(view.u)
-    )
-    project = Projection(at, weight, np.random.default_rng(0))
-    pairs = zip(changes_at(again), changes_at(at), strict=True)
-    columns = [project(b - a) for a, b in pairs]
+    theta = task.theta(view.u)
+    at = Linearised(task.problem.operator, view.state, theta)
+    again = Linearised(task.problem.operator, task.object(view.u, _simulated(task, at, weight)), theta)
+    project = Projection(again, weight, np.random.default_rng(0))
+    changes = zip(changes_at(again), view.left, view.explanations, strict=True)
+    columns = [project.sensitivity(c, guess)[0] - left for c, left, guess in changes]
     noisy = np.array([[inner(a, weight, b) for b in columns] for a in columns])
     return identify(
         task.names, task.widths, _corrected(view.information, noisy, known.determined), known.determined

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 
 from pwm_core.primitives.fourier import centred_fft2
 
-from .illumination import in_frames, shift_ramp
+from .illumination import shift_ramp
 
 if TYPE_CHECKING:
     from .operator import Diffraction
+
+_BLOCK = 2**20  # bytes of waves that are worked on at a time: they stay in a core's cache
 
 
 class FarField:
@@ -23,44 +26,71 @@ class FarField:
 
     @torch.no_grad()
     def __init__(self, operator: Diffraction, x: torch.Tensor) -> None:
-        self.operator, self.x = operator, x.detach()
-        scan, probe, detector = operator.scan, operator.probe, operator.detector
-        corners, fractions = scan.corners(scan.positions, scan.jitter, scan.drift)
+        self.scan, self.x = operator.scan, x.detach()
+        probe, detector = operator.probe, operator.detector
+        corners, fractions = self.scan.corners(self.scan.positions, self.scan.jitter, self.scan.drift)
         self.corners = corners.to(x.device)
         modes = operator.modes(self.x)
         moved = bool((fractions.abs() > 1e-6).any())
         self.ramp = shift_ramp(modes, fractions.to(modes.real)).to(modes) if moved else None
-        self.flux = None if probe.flux is None else torch.as_tensor(probe.flux)
-        self.probe = self._in_frames(modes)
-        self.patches = scan.patches(self.x, self.corners)[:, None]
-        flat = torch.zeros(scan.window, dtype=modes.real.dtype, device=x.device)
+        self.root = None
+        if probe.flux is not None:
+            flux = torch.as_tensor(probe.flux, device=x.device).to(modes.real)
+            self.root = flux.sqrt()[:, None, None, None]
+        self.size = max(1, _BLOCK // (modes.numel() * modes.element_size()))
+        spectrum = self._spectrum(modes)
+        flat = torch.zeros(self.scan.window, dtype=modes.real.dtype, device=x.device)
         slope = detector._forward(flat.to(x.dtype)[None] + 1, {}) - detector._forward(
             flat.to(x.dtype)[None], {}
         )
-        self.waves = 2 * slope * centred_fft2(self.patches * self.probe).conj()
+        shape = (len(corners), *modes.shape)
+        self.probe, self.waves = (torch.empty(shape, dtype=x.dtype, device=x.device) for _ in range(2))
+        for part in self._blocks():
+            self.probe[part] = self._in_frames(spectrum, part)
+            waves = centred_fft2(self._patches(self.x, part) * self.probe[part])
+            self.waves[part] = 2 * slope * waves.conj()
 
     @torch.no_grad()
     def forward(self, dx: torch.Tensor, *modes: torch.Tensor) -> torch.Tensor:
         """The change of the frames with those of the object and, if given, of the modes."""
-        exit_waves = self.operator.scan.patches(dx, self.corners)[:, None] * self.probe
-        for change in modes:
-            exit_waves = exit_waves + self.patches * self._in_frames(change.to(dx))
-        return (self.waves * centred_fft2(exit_waves)).real.sum(1)
+        spectra = [self._spectrum(change.to(dx)) for change in modes]
+        frames = []
+        for part in self._blocks():
+            exit_waves = self._patches(dx, part) * self.probe[part]
+            for spectrum in spectra:
+                exit_waves += self._patches(self.x, part) * self._in_frames(spectrum, part)
+            frames.append((self.waves[part] * centred_fft2(exit_waves)).real.sum(1))
+        return torch.cat(frames)
 
     @torch.no_grad()
     def backward(self, v: torch.Tensor) -> list[torch.Tensor]:
         """What is :meth:`forward`'s adjoint for frames ``v``: to the object, to the modes."""
-        back = centred_fft2(self.waves * v[:, None])
-        onto = torch.zeros_like(self.x)
-        for patch, (row, column) in zip((self.probe * back).sum(1), self.corners.tolist(), strict=True):
-            onto[row : row + patch.shape[0], column : column + patch.shape[1]] += patch
-        probe = (self.patches * back).conj()
-        if self.flux is not None:
-            probe = probe * self.flux.to(probe.real).sqrt()[:, None, None, None]
-        if self.ramp is None:
-            return [onto.conj(), probe.sum(0)]
-        return [onto.conj(), torch.fft.ifft2((torch.fft.fft2(probe) * self.ramp.conj()).sum(0))]
+        onto, modes = torch.zeros_like(self.x), torch.zeros_like(self.probe[0])
+        height, width = self.scan.window
+        for part in self._blocks():
+            back = centred_fft2(self.waves[part] * v[part, None])
+            corners = self.corners[part].tolist()
+            for patch, (row, column) in zip((self.probe[part] * back).sum(1), corners, strict=True):
+                onto[row : row + height, column : column + width] += patch
+            modes += self._gathered((self._patches(self.x, part) * back).conj(), part)
+        return [onto.conj(), modes if self.ramp is None else torch.fft.ifft2(modes)]
 
-    def _in_frames(self, modes: torch.Tensor) -> torch.Tensor:
-        inside = in_frames(modes, None, self.flux)
-        return inside if self.ramp is None else torch.fft.ifft2(torch.fft.fft2(inside) * self.ramp)
+    def _blocks(self) -> Iterator[slice]:
+        return (slice(k, k + self.size) for k in range(0, len(self.corners), self.size))
+
+    def _patches(self, x: torch.Tensor, part: slice) -> torch.Tensor:
+        return self.scan.patches(x, self.corners[part])[:, None]
+
+    def _spectrum(self, modes: torch.Tensor) -> torch.Tensor:
+        """What :meth:`_in_frames` takes: modes that no frame moves stay as they are."""
+        return modes if self.ramp is None else torch.fft.fft2(modes)
+
+    def _in_frames(self, spectrum: torch.Tensor, part: slice) -> torch.Tensor:
+        """The modes as they are in the frames of a block, (frame or 1, mode, y, x)."""
+        inside = spectrum[None] if self.ramp is None else torch.fft.ifft2(spectrum * self.ramp[part])
+        return inside if self.root is None else inside * self.root[part]
+
+    def _gathered(self, probe: torch.Tensor, part: slice) -> torch.Tensor:
+        """The adjoint of :meth:`_in_frames`: summed over the frames of a block."""
+        probe = probe if self.root is None else probe * self.root[part]
+        return probe.sum(0) if self.ramp is None else (torch.fft.fft2(probe) * self.ramp[part].conj()).sum(0)
