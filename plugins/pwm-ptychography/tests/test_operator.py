@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pwm_ptychography import derivative
 from pwm_ptychography.assembly import assemble, far_field, near_field
 from pwm_ptychography.illumination import SOURCE_POINTS, SOURCE_WEIGHTS, displaced
 from pwm_ptychography.modality import Ptychography
@@ -64,6 +65,34 @@ def test_the_kept_derivative_is_that_of_single_products(propagate, retrieved, n)
     first, rest = operator.vjp(x, v, wrt=names)
     for found, wanted in zip(backward(v), [first, *rest.values()], strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
+@pytest.mark.parametrize("flux", [False, True])
+def test_compiled_and_torch_derivatives_agree(fraction, flux, threads):
+    rng = np.random.default_rng(4)
+    operator = scan(
+        fraction, far_field(), 24, rng, wavelength=1e-10, defocus=1e-4, source_width=0.3, gain=2.5
+    )
+    operator = operator.at({"probe.flux": rng.uniform(0.5, 1.5, 16)}) if flux else operator
+    x, dx = (torch.from_numpy(random_object(operator, rng)).to(torch.complex64) for _ in range(2))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        ours = derivative.far_field(operator, x)
+    finally:
+        torch.set_num_threads(before)
+    assert isinstance(ours, derivative.CompiledFarField)
+    reference = derivative.FarField(operator, x)
+    change = operator.modes(x) * (0.3 + 0.1j)
+    for arguments in ((dx,), (dx, change)):
+        expected = reference.forward(*arguments)
+        error = (ours.forward(*arguments) - expected).abs().max()
+        assert error < 1e-5 * expected.abs().max()
+    v = torch.from_numpy(rng.standard_normal(expected.shape)).float()
+    for found, wanted in zip(ours.backward(v), reference.backward(v), strict=True):
+        assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
 
 
 def test_whole_pixel_positions_cut_exact_patches():

@@ -116,7 +116,8 @@ def final_report(
 
     Noise makes the sensitivities, and with them the information, larger than they are, though it does not
     move the root of the slope. How much, N, is seen in the object that the method makes of data simulated at
-    the solution: in what that one, too, leaves of the sensitivities. With I − N as the information the covariance is that of an M-estimator,
+    the solution: in what that one, too, leaves of the sensitivities. With I − N as the information the
+    covariance is that of an M-estimator,
     (I − N)⁻¹ I (I − N)⁻¹ (Huber 1967).
     """
     known = report(task, view, allowed)

@@ -1,10 +1,15 @@
-"""The derivative of far-field diffraction at one object and illumination, for many products with it."""
+"""The derivative of far-field diffraction at one object and illumination, for many products with it.
+
+dI_j = 2 s Σ_m Re(ψ_jm* F{P_jm dO_j + dP_jm O_j}): ψ are the waves at the detector, s the detector's counts a
+quantum.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from pwm_core.primitives.fourier import centred_fft2
@@ -14,20 +19,71 @@ from .illumination import shift_ramp
 if TYPE_CHECKING:
     from .operator import Diffraction
 
+_FRAME = (-2, -1)
 _BLOCK = 2**20  # bytes of waves that are worked on at a time: they stay in a core's cache
 
 
-class FarField:
-    """dI_j = 2 s Σ_m Re(ψ_jm* F{P_jm dO_j + dP_jm O_j}) about an object (y, x) and the modes of the probe.
+def far_field(operator: Diffraction, x: torch.Tensor) -> FarField | CompiledFarField:
+    """The faster of the two that serves this object."""
+    height, width = operator.scan.window
+    if height == width and x.device.type == "cpu" and x.dtype == torch.complex64:
+        from .kernels.plan import plan
 
-    ψ are the waves at the detector, s the detector's counts a quantum. The transform F is its own
-    transpose, so that F^H v = (F v*)*.
+        if plan(height) is not None:
+            return CompiledFarField(operator, x)
+    return FarField(operator, x)
+
+
+class CompiledFarField:
+    """By compiled kernels, for square windows of their sizes in single precision on a CPU."""
+
+    def __init__(self, operator: Diffraction, x: torch.Tensor) -> None:
+        from .kernels.linear import Tangent
+
+        scan, flux = operator.scan, operator.probe.flux
+        corners, fractions = scan.corners(scan.positions, scan.jitter, scan.drift)
+        moved = bool((fractions.abs() > 1e-6).any())
+        self.modes = operator.modes(x).numpy()
+        self.tangent = Tangent(
+            x.detach().numpy(),
+            self.modes,
+            corners.numpy(),
+            fractions.numpy() if moved else None,
+            torch.get_num_threads(),
+        )
+        self.slope = torch.fft.ifftshift(_slope(operator, x), dim=_FRAME)
+        if flux is not None:
+            self.slope = self.slope * torch.as_tensor(flux).to(self.slope)[:, None, None]
+
+    def forward(self, dx: torch.Tensor, *modes: torch.Tensor) -> torch.Tensor:
+        """The change of the frames with those of the object and, if given, of the modes."""
+        change = sum((c.numpy() for c in modes), np.zeros_like(self.modes))
+        frames = torch.from_numpy(self.tangent.forward(dx.numpy(), change))
+        return torch.fft.fftshift(self.slope * frames, dim=_FRAME)
+
+    def backward(self, v: torch.Tensor) -> list[torch.Tensor]:
+        """What is :meth:`forward`'s adjoint for frames ``v``: to the object, to the modes."""
+        frames = self.slope * torch.fft.ifftshift(v, dim=_FRAME)
+        return [torch.from_numpy(part) for part in self.tangent.backward(frames.numpy())]
+
+
+def _slope(operator: Diffraction, x: torch.Tensor) -> torch.Tensor:
+    """Counts a quantum, (1, y, x)."""
+    dark = torch.zeros((1, 1, *operator.scan.window), dtype=x.dtype, device=x.device)
+    lit, unlit = (operator.detector._forward(waves, {}) for waves in (dark + 1, dark))
+    return lit - unlit
+
+
+class FarField:
+    """In torch, for every window, precision and device.
+
+    The transform F is its own transpose, so that F^H v = (F v*)*.
     """
 
     @torch.no_grad()
     def __init__(self, operator: Diffraction, x: torch.Tensor) -> None:
         self.scan, self.x = operator.scan, x.detach()
-        probe, detector = operator.probe, operator.detector
+        probe = operator.probe
         corners, fractions = self.scan.corners(self.scan.positions, self.scan.jitter, self.scan.drift)
         self.corners = corners.to(x.device)
         modes = operator.modes(self.x)
@@ -39,10 +95,7 @@ class FarField:
             self.root = flux.sqrt()[:, None, None, None]
         self.size = max(1, _BLOCK // (modes.numel() * modes.element_size()))
         spectrum = self._spectrum(modes)
-        flat = torch.zeros(self.scan.window, dtype=modes.real.dtype, device=x.device)
-        slope = detector._forward(flat.to(x.dtype)[None] + 1, {}) - detector._forward(
-            flat.to(x.dtype)[None], {}
-        )
+        slope = _slope(operator, x)
         shape = (len(corners), *modes.shape)
         self.probe, self.waves = (torch.empty(shape, dtype=x.dtype, device=x.device) for _ in range(2))
         for part in self._blocks():

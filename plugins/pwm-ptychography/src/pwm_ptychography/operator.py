@@ -16,7 +16,7 @@ from pwm_core.primitives import Detect, Propagate
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .derivative import FarField
+from .derivative import far_field
 from .illumination import Probe, displaced, in_frames
 
 _BLOCK = 64 << 20  # bytes of exit waves worked on at a time
@@ -144,7 +144,7 @@ class Diffraction(Compose):
         known = set(names) <= {f"{self.probe.name}.modes"} and self.probe.weights is None
         if not known or self.propagate.method != "fraunhofer" or kept > _KEPT:
             return super().derivative(x, names)
-        at = FarField(self, x)
+        at = far_field(self, x)
         if not names:
             return at.forward, lambda v: at.backward(v)[:1]
         return at.forward, at.backward

@@ -12,7 +12,7 @@ from .passes import back
 from .steps import renewed
 
 
-def _real_product(a, b):
+def real_product(a, b):
     """Re conj(a) b."""
     return a[0].fma(b[0], a[1] * b[1])
 
@@ -42,8 +42,8 @@ class _RowSums:
             return multiply(p, scaled(difference, 0.5))
 
         down, right = slope((1, 0), (-1, 0)), slope((0, 1), (0, -1))
-        right_hand = [_real_product(down, change), _real_product(right, change)]
-        return [*right_hand, power(down), power(right), _real_product(down, right)]
+        right_hand = [real_product(down, change), real_product(right, change)]
+        return [*right_hand, power(down), power(right), real_product(down, right)]
 
 
 def _gather(e, layout, stateful, weights, track, image, probe, state, projection, work, sums, lead, moves):
@@ -111,8 +111,8 @@ def _products(e, layout, image, probe, towards, direction, state, totals):
             by_probe = multiply(direction.load(strip, row), patch.load(strip, row))
             change = state.load(strip, row)
             terms = [
-                *(_real_product(by_object, change), _real_product(by_probe, change)),
-                *(power(by_object), power(by_probe), _real_product(by_object, by_probe)),
+                *(real_product(by_object, change), real_product(by_probe, change)),
+                *(power(by_object), power(by_probe), real_product(by_object, by_probe)),
             ]
             for (get, put), term in zip(parts, terms, strict=True):
                 put(get() + term)

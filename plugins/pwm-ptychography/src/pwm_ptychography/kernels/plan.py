@@ -36,19 +36,18 @@ class Plan:
         self.n, self.width = n, width or (native_width() if n % 16 == 0 else 8)
         self.layout = Layout(n, self.width)
         self.order = self.layout.order()
+        self.place = np.argsort(self.order)
         self.tiles, self.strip, self.size = self.layout.tiles, self.layout.strip, n * n
 
     def permute(self, patterns: np.ndarray) -> np.ndarray:
         """Natural order to spectrum order: (..., n, n) to (..., n * n)."""
         patterns = np.asarray(patterns)
-        return np.ascontiguousarray(patterns.reshape(*patterns.shape[:-2], self.size)[..., self.order])
+        return np.take(patterns.reshape(*patterns.shape[:-2], self.size), self.order, axis=-1)
 
     def unpermute(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `permute`."""
         values = np.asarray(values)
-        result = np.empty_like(values)
-        result[..., self.order] = values
-        return result.reshape(*values.shape[:-1], self.n, self.n)
+        return np.take(values, self.place, axis=-1).reshape(*values.shape[:-1], self.n, self.n)
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Real images (..., n, n) to strip order (..., n * n), for near-field amplitudes."""
