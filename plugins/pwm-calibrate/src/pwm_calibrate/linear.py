@@ -107,7 +107,7 @@ class Projection:
             length = steepness / bend
             left = left - length * change
             explanation = [e + length * d for e, d in zip(explanation, direction, strict=True)]
-            energies.append(self.energy(left))
+            energies.append(energies[-1] - length * steepness)
             gain = self.gain / 10 if energies[-1] < little else self.gain
             if step >= _WINDOW and energies[-1] > (1 - gain) * energies[-1 - _WINDOW]:
                 break
