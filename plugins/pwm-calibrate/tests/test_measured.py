@@ -42,11 +42,19 @@ def test_energy_axis_and_resolution_of_a_fluorescence_standard(tmp_path, capsys,
         ("stem", "stem/Acquisition_18.emd", {"crop": "64"}, {"probe.size", "scan.distortion"}),
         ("fluoroscopy", "fluoroscopy/coronary_cine_XA.dcm", {"frames": "0:4", "bin": "8"}, {"detector.lag"}),
         ("stem-edx", "stem_edx/L2083-K-4-1_tilt+00.bcf", {"bin": "32"}, {"detector.zero", "detector.gain"}),
+        (
+            "ptychography",
+            "ptychography/PETRAIII_P25_Near_Field_Ptycho.cxi",
+            {"focus_to_sample": "3.65mm", "defocus": "3.65mm"},
+            {"scan.drift", "probe.error"},
+        ),
+        ("ptychography", "ptychography/siemens-star-small.npz.bz2", {}, set()),
     ],
 )
 def test_measured_problems_say_what_may_be_calibrated(modality, name, assume, names):
     path = measured(name)
     problem = find_reader(installed(), path, modality).load().from_strings(assume).read(path)
     assert names <= set(problem.ranges)
+    assert bool(names) == bool(problem.ranges)
     for parameter, (low, high) in problem.ranges.items():
         assert low <= problem.operator.theta[parameter] <= high

@@ -88,7 +88,7 @@ class Projection:
     def _reduced(
         self, v: torch.Tensor, guess: Vector | None, steps: int, none: float = 0.0, little: float = 0.0
     ) -> tuple[torch.Tensor, Vector]:
-        left, whole, explanation = v, self.energy(v), self._nothing()
+        left, whole, explanation = v.clone(), self.energy(v), self._nothing()
         energies = [whole]
         if guess is not None:
             closer = v - self.at.forward(guess)
@@ -105,7 +105,7 @@ class Projection:
             if bend == 0:
                 break
             length = steepness / bend
-            left = left - length * change
+            left.sub_(change, alpha=length)
             explanation = [e + length * d for e, d in zip(explanation, direction, strict=True)]
             energies.append(energies[-1] - length * steepness)
             gain = self.gain / 10 if energies[-1] < little else self.gain
@@ -163,8 +163,8 @@ def weights(problem: Problem, operator: Operator, mean: torch.Tensor) -> torch.T
 
 def inner(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> float:
     """Σ weight Re(a* b), summed in double precision."""
-    product = a.conj() * b if a.is_complex() else a * b
-    return float((weight * product.real).sum(dtype=torch.float64))
+    product = (a.conj() * b).real if a.is_complex() else a * b
+    return float(product.mul_(weight).sum(dtype=torch.float64))
 
 
 def dot(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:

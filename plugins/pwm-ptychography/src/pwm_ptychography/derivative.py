@@ -19,7 +19,6 @@ from .illumination import shift_ramp
 if TYPE_CHECKING:
     from .operator import Diffraction
 
-_FRAME = (-2, -1)
 _BLOCK = 2**20  # bytes of waves that are worked on at a time: they stay in a core's cache
 
 
@@ -49,22 +48,19 @@ class CompiledFarField:
             self.modes,
             corners.numpy(),
             fractions.numpy() if moved else None,
-            torch.get_num_threads(),
+            gain=_slope(operator, x)[0].numpy(),
+            flux=None if flux is None else np.asarray(flux),
+            threads=torch.get_num_threads(),
         )
-        self.slope = torch.fft.ifftshift(_slope(operator, x), dim=_FRAME)
-        if flux is not None:
-            self.slope = self.slope * torch.as_tensor(flux).to(self.slope)[:, None, None]
 
     def forward(self, dx: torch.Tensor, *modes: torch.Tensor) -> torch.Tensor:
         """The change of the frames with those of the object and, if given, of the modes."""
         change = sum((c.numpy() for c in modes), np.zeros_like(self.modes))
-        frames = torch.from_numpy(self.tangent.forward(dx.numpy(), change))
-        return torch.fft.fftshift(self.slope * frames, dim=_FRAME)
+        return torch.from_numpy(self.tangent.forward(dx.numpy(), change))
 
     def backward(self, v: torch.Tensor) -> list[torch.Tensor]:
         """What is :meth:`forward`'s adjoint for frames ``v``: to the object, to the modes."""
-        frames = self.slope * torch.fft.ifftshift(v, dim=_FRAME)
-        return [torch.from_numpy(part) for part in self.tangent.backward(frames.numpy())]
+        return [torch.from_numpy(part) for part in self.tangent.backward(v.numpy())]
 
 
 def _slope(operator: Diffraction, x: torch.Tensor) -> torch.Tensor:

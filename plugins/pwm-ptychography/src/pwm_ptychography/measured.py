@@ -18,6 +18,9 @@ from .recording import Recording
 
 log = logging.getLogger("pwm.ptychography")
 
+_DRIFT = 3.0  # pixels, from the first frame to the last
+_DEFOCUS = (-20.0, 20.0)  # %
+
 
 def problem_from(recording: Recording, defocus: float | None = None) -> Problem:
     """The recorded scan as a problem; BadFile names what the geometry lacks."""
@@ -54,7 +57,15 @@ def problem_from(recording: Recording, defocus: float | None = None) -> Problem:
         initial=np.ones(shape, np.complex64),
         mask=recording.mask,
         name=recording.name,
+        ranges=_ranges(pixel, defocus) if known else {},
     )
+
+
+def _ranges(pixel: float, defocus: float | None) -> dict[str, tuple[float, float]]:
+    """Where to look for what a record cannot know: the stage's drift, and the error of a stated defocus."""
+    reach = _DRIFT * pixel * 1e9
+    found = {"scan.drift": (-reach, reach)}
+    return found if defocus is None else found | {"probe.error": _DEFOCUS}
 
 
 def _without_background(recording: Recording) -> Recording:

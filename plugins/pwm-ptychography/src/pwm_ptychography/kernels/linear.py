@@ -19,8 +19,9 @@ class Tangent:
     """Products with the derivative and its adjoint, two to four transforms for each mode and position each.
 
     Object, probe, ``corners`` and ``fractions`` are those of a `pie.Sweeper`; transforms are orthonormal, and
-    frames (positions, n, n) have zero frequency at [0, 0].  Memory: the waves at the detector, 8 n^2 bytes
-    for each mode and position, and half as much for one mode's frames.
+    frames (positions, n, n) have zero frequency in the middle, at [n // 2, n // 2].  ``gain`` (n, n) and
+    ``flux`` (positions) multiply the intensities.  Memory: the waves at the detector, 8 n^2 bytes for each
+    mode and position, and half as much for one mode's frames.
     """
 
     def __init__(
@@ -29,6 +30,9 @@ class Tangent:
         probe: np.ndarray,
         corners: Any,
         fractions: np.ndarray | None = None,
+        *,
+        gain: np.ndarray,
+        flux: np.ndarray | None = None,
         threads: int = 1,
     ) -> None:
         self.count, self.threads, (self.modes, n) = len(corners), threads, probe.shape[:2]
@@ -42,6 +46,11 @@ class Tangent:
         self.shifted = fractions is not None
         self.ramps = found.ramps(shifts(fractions, self.count)).reshape(-1) if self.shifted else EMPTY
         self.spectrum = self._packed(probe)
+        self.order = np.fft.fftshift(np.arange(found.size).reshape(n, n)).reshape(-1)[found.order]
+        self.place = np.argsort(self.order)
+        self.gain = np.take(np.broadcast_to(gain, (n, n)).astype(np.float32).reshape(-1), self.order)
+        self.flux = None if flux is None else np.asarray(flux, np.float32)[:, None]
+        self.frames = aligned(self.count, found.size)
         self.waves = aligned(self.count * self.modes * 2 * found.size)
         run = make_waves(n, found.width, int(self.shifted))
         image = self.object.flat_image, self.modes, self.spectrum
@@ -51,28 +60,33 @@ class Tangent:
         """The change of the intensities with those of object and probe: (positions, n, n), float32."""
         towards = PlanarObject(self.object.shape)
         towards.put(obj)
-        frames, direction = np.zeros((self.count, self.plan.size), np.float32), self._packed(probe)
+        direction = self._packed(probe)
+        self.frames[:] = 0
         run = make_changes(self.plan.n, self.plan.width, int(self.shifted))
         images = self.object.flat_image, towards.flat_image, self.modes
 
         def work(places: Any, space: _Space) -> None:
             moved = space.moved if self.shifted else direction
             spectra, spaces = (self.spectrum, direction), (space.probe, moved, space.work)
-            run(*images, spectra, places, spaces, self.waves, frames.reshape(-1))
+            run(*images, spectra, places, spaces, self.waves, self.frames.reshape(-1))
 
         self._each(work)
-        return self.plan.unpermute(frames)
+        self._weigh()
+        found = np.take(self.frames, self.place, axis=1)
+        return found.reshape(self.count, self.plan.n, self.plan.n)
 
     def backward(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is adjoint to `forward`, for real frames: to the object and to the probe, complex64."""
-        packed = self.plan.permute(np.asarray(frames, np.float32)).reshape(-1)
+        flat = np.asarray(frames, np.float32).reshape(self.count, -1)
+        np.take(flat, self.order, axis=1, out=self.frames, mode="clip")  # unlike "raise", without a buffer
+        self._weigh()
         run = make_spread(self.plan.n, self.plan.width, int(self.shifted))
 
         def work(places: Any, space: _Space) -> None:
             sums = space.object.flat, space.object.pitch, space.sums
             spaces = space.probe, space.moved, space.work
             image = self.object.flat_image, self.modes, self.spectrum
-            run(*image, places, spaces, self.waves, packed, sums)
+            run(*image, places, spaces, self.waves, self.frames.reshape(-1), sums)
 
         first, *others = self._each(work)
         for other in others:
@@ -82,6 +96,11 @@ class Tangent:
         if not self.shifted:
             return first.object.get(), self.plan.unpack(sums)
         return first.object.get(), np.fft.ifft2(self.plan.unpack_spectrum(sums)).astype(np.complex64)
+
+    def _weigh(self) -> None:
+        self.frames *= self.gain
+        if self.flux is not None:
+            self.frames *= self.flux
 
     def _packed(self, probe: np.ndarray) -> np.ndarray:
         """Modes in strip order, or their spectra if positions have fractions."""
