@@ -53,6 +53,41 @@ def test_strong_variation_leaves_the_mean():
     np.testing.assert_allclose(x, np.full(v.shape, v.mean()), atol=1e-4)
 
 
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "axes", "steps"),
+    [
+        ((17, 23), (0, 1), (1.0, 0.7)),
+        ((3, 17, 23), (1, 2), (1.0, 1.0)),
+        ((17, 23, 3), (0, 1), (1.0, 1.0)),
+        ((2, 5, 17, 23), (1, 2, 3), (0.5, 1.0, 2.0)),
+        ((4, 23), (1,), (1.0,)),
+        ((400, 400), (0, 1), (1.0, 1.0)),  # enough for threads
+    ],
+)
+def test_compiled_steps_are_those_of_torch(shape, axes, steps, nonnegative):
+    rng = np.random.default_rng(5)
+    v, weight, metric = (
+        torch.from_numpy(a) for a in (rng.normal(0, 3, shape), *rng.uniform(0.5, 1.5, (2, *shape)))
+    )
+    tv = Variation(weight, axes, steps)
+    ours, theirs = tv.start(v), tv.start(v)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(2):  # the second goes on from the first
+            found = tv.prox(v, metric, ours, 9, nonnegative)
+            inverse = 1 / metric
+            length = tv._dual_step(inverse)
+            expected = tv._in_torch(v, inverse, length, theirs, 9, nonnegative)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours.p, theirs.p, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours.q, theirs.q, rtol=1e-10, atol=1e-10)
+    assert ours.momentum == pytest.approx(theirs.momentum)
+
+
 def test_adjoint_of_the_gradient():
     rng = np.random.default_rng(0)
     weight = torch.from_numpy(rng.uniform(0.5, 2, (5, 6, 7)))

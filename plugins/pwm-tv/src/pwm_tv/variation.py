@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from .scaling import inner
@@ -77,6 +78,19 @@ class Variation:
         """
         inverse = 1 / metric
         length = self._dual_step(inverse.expand(v.shape))
+        compiled = v.device.type == "cpu" and not self.together and len(self.axes) <= 3
+        run = self._compiled if compiled else self._in_torch
+        return run(v, inverse, length, dual, steps, nonnegative)
+
+    def _in_torch(
+        self,
+        v: torch.Tensor,
+        inverse: torch.Tensor,
+        length: torch.Tensor,
+        dual: Dual,
+        steps: int,
+        nonnegative: bool,
+    ) -> torch.Tensor:
         for _ in range(steps):
             x = self._primal(v, inverse, dual.q, nonnegative)
             p = self.project(torch.addcmul(dual.q, length, self.gradient(x)))
@@ -86,6 +100,48 @@ class Variation:
             ahead = 0.0 if uphill else (dual.momentum - 1) / t
             dual.p, dual.q, dual.momentum = p, torch.add(p, moved, alpha=ahead), t
         return self._primal(v, inverse, dual.p, nonnegative)
+
+    def _compiled(
+        self,
+        v: torch.Tensor,
+        inverse: torch.Tensor,
+        length: torch.Tensor,
+        dual: Dual,
+        steps: int,
+        nonnegative: bool,
+    ) -> torch.Tensor:
+        """By compiled loops, which want maps (map, t, y, x) with the differenced axes last."""
+        from .compiled import dual_steps
+
+        others = [a for a in range(v.ndim) if a not in self.axes]
+        order = (*others, *self.axes)
+        sizes = [1] * (3 - len(self.axes)) + [v.shape[a] for a in self.axes]
+        lead = len(self.axes) if len(self.axes) > 1 else 2  # one axis: differences in y are those of one row
+
+        def maps(x: torch.Tensor) -> np.ndarray:
+            return x.expand(v.shape).permute(order).reshape(-1, *sizes).contiguous().numpy()
+
+        def back(x: np.ndarray) -> torch.Tensor:
+            whole = torch.from_numpy(x).view([v.shape[a] for a in order])
+            return whole.permute(tuple(np.argsort(order)))
+
+        def fields(p: torch.Tensor) -> np.ndarray:
+            parts = [maps(q) for q in p]
+            return np.stack([np.zeros_like(parts[0])] * (lead - len(parts)) + parts)
+
+        x, (p, q, dual.momentum) = dual_steps(
+            maps(v),
+            maps(inverse),
+            maps(self.weight),
+            maps(length),
+            (0.0,) * (lead - len(self.axes)) + self.steps,
+            (fields(dual.p), fields(dual.q), dual.momentum),
+            steps,
+            nonnegative,
+            torch.get_num_threads(),
+        )
+        dual.p, dual.q = (torch.stack([back(a) for a in f[lead - len(self.axes) :]]) for f in (p, q))
+        return back(x)
 
     def gap(self, x: torch.Tensor, p: torch.Tensor) -> float:
         """The duality gap of a proximal point ``x`` that belongs to the dual field ``p``."""
