@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiling import compiled
+from pwm_core.compiling import compiled
+
 from .kernels import add_columns, below, column_distances, lowest_bit
 
 

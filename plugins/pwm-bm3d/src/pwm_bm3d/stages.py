@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiling import compiled
+from pwm_core.compiling import compiled
+
 from .kernels import add_two, shrink_hard, shrink_wiener, transform_two
 from .matching import match, room
 from .transforms import BIOR, DCT

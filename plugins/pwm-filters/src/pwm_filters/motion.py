@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import gaussian_filter
 
 from pwm_core import Denoiser, param
+from pwm_core.compiling import compiled
 
 _STRIDE = 2  # a block starts at every (block / 2)-th pixel, so that blocks overlap
 
@@ -63,7 +63,7 @@ def _corners(shape: tuple[int, ...], block: int) -> np.ndarray:
     return np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2)
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def _follow(here, there, corners, block, search, shifts):
     """Improve each block's shift by a full search about where it was last; ties go to the shorter way."""
     height, width = here.shape
@@ -91,7 +91,7 @@ def _follow(here, there, corners, block, search, shifts):
         shifts[b, 0], shifts[b, 1] = best_y, best_x
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def _blend(here, there, corners, shifts, block, scale, total, weights):
     """Add the matched blocks of another frame, by how well they fit and a Hann window."""
     height, width = here.shape

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from pwm_core import Denoiser, param
+from pwm_core.compiling import compiled
 
 
 class NonLocalMeans(Denoiser):
@@ -46,7 +46,7 @@ def _denoise(stack: np.ndarray, patch: int, search: int, depth: int, scale: floa
     return out
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def _compare(here, there, same, patch, search, scale, total, weights):
     """Add, to the sums of each pixel of ``here``, the pixels of ``there`` that resemble it.
 
@@ -97,14 +97,14 @@ def _compare(here, there, same, patch, search, scale, total, weights):
 # Plain loops over whole slices: what the compiler can see to be free of wrap-around it turns into vectors.
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _add(columns, row, other, sign):
     for x in range(row.size):
         d = row[x] - other[x]
         columns[x] += sign * d * d
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _weigh(columns, weight, side, floor, unit):
     """exp(−excess), as (1 − excess/32)³²: to 0.01, with neither branch nor table."""
     n = weight.size
@@ -124,7 +124,7 @@ def _weigh(columns, weight, side, floor, unit):
         weight[x] = t * t
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _gather(total, weights, weight, value):
     for x in range(value.size):
         w = weight[x]

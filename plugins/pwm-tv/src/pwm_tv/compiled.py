@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from pwm_core.compiling import compiled
 
 _WORTH_THREADS = 1 << 17  # pixels
-_compiled: Any = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 
 
 def dual_steps(
@@ -61,13 +61,13 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "pwm-tv")
 
 
-@_compiled
+@compiled(fastmath=True)
 def _place(row: int, shape: Any) -> Any:
     _, frames, height, _ = shape
     return row // (frames * height), row // height % frames, row % height
 
 
-@_compiled
+@compiled(fastmath=True)
 def _primal(
     start: int,
     stop: int,
@@ -109,7 +109,7 @@ def _primal(
     return 0.0
 
 
-@_compiled
+@compiled(fastmath=True)
 def _dual(
     start: int, stop: int, x: Any, weight: Any, length: Any, p: Any, q: Any, along: Any, new: Any
 ) -> float:
@@ -151,7 +151,7 @@ def _dual(
     return uphill
 
 
-@_compiled
+@compiled(fastmath=True)
 def _extrapolated(start: int, stop: int, new: Any, p: Any, ahead: Any, q: Any) -> float:
     """q = new + ahead · (new − p)."""
     for k in range(len(new)):

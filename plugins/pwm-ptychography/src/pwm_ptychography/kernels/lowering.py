@@ -1,4 +1,4 @@
-"""Turn a vector code generator into a numba intrinsic, and loops over intrinsics into compiled functions."""
+"""Turn a vector code generator into a numba intrinsic, for functions that are `compiled`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba.extending
-from numba import njit
 from numba.core import cgutils, types
 
 from .layout import Layout
@@ -14,18 +13,6 @@ from .vector import Emit, Int, Pointer
 
 # Any, because intrinsics are called with other arguments than numba's typing of the decorator lets them take
 intrinsic: Any = numba.extending.intrinsic(prefer_literal=True)
-_compile: Any = njit(nogil=True, error_model="numpy", boundscheck=False)
-_compile_cached: Any = njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """The function compiled by numba when first called, and cached on disk if there is any place for it."""
-    try:
-        return _compile_cached(function)
-    except RuntimeError as error:  # neither the package's folder nor the user's can be written
-        if "no locator" not in str(error):
-            raise
-        return _compile(function)
 
 
 def lower(

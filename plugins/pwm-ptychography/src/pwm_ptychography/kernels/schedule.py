@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .lowering import compiled
+from pwm_core.compiling import compiled
 
 
 @compiled

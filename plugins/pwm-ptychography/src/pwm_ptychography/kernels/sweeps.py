@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from pwm_core.compiling import compiled
+
 from .elements import TINY
 from .gather import gather, overlap, products
 from .layout import Layout
-from .lowering import compiled
 from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
 from .steps import constrain, exit_wave, mixed_exit_wave, peak, update
 from .threads import wait

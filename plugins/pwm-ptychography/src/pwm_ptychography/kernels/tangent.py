@@ -11,12 +11,14 @@ from typing import Any
 
 from numba.core import types
 
+from pwm_core.compiling import compiled
+
 from .arrays import Field, Patch, Spectrum
 from .butterflies import add, multiply, multiply_conj
 from .elements import scaled
 from .gather import real_product
 from .layout import Layout
-from .lowering import compiled, intrinsic, lower
+from .lowering import intrinsic, lower
 from .near import shift_probe, unshift_increment
 from .passes import back, front, middle
 from .steps import exit_wave

@@ -12,7 +12,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from .lowering import compiled, intrinsic
+from pwm_core.compiling import compiled
+
+from .lowering import intrinsic
 from .vector import I64, target_features
 
 YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
