@@ -18,6 +18,7 @@ Vector = list[torch.Tensor]  # a change of the object, and of what else the meth
 STEPS, _PATIENCE = 60, 5  # conjugate gradient steps at most
 _WINDOW, _GAIN = 10, 0.02  # they stop when so many of them explain less than this part of what is left
 _LITTLE, _ALL = 100 * PRIOR, 0.005  # information, and the part of the effect, that may be the solver's
+_FALLING = 0.8  # of the information at half the steps: a solver on its way to nothing leaves less
 _FLOOR = 1e-3  # of the mean variance: an element without counts is not infinitely sure
 
 
@@ -72,28 +73,31 @@ class Projection:
         """
         return self._reduced(v, None, self.steps)[0]
 
-    def sensitivity(self, v: torch.Tensor, guess: Vector | None = None) -> tuple[torch.Tensor, Vector]:
+    def sensitivity(self, v: torch.Tensor, guess: Vector | None = None) -> tuple[torch.Tensor, Vector | None]:
         """The same for the change of the data over a parameter's whole range, and the object's part in it.
 
         What is left of Σ weight v² is the information about it. Once it is too little to count, that is the
-        end. Where it is little, the object may well explain that too, given more steps; and if it has
-        explained nearly all, so that what is left is as much the solver's as the data's, nothing is left.
-        The object's part at a θ close by is a good ``guess``.
+        end. Where it is little, the object may well explain that too, given more steps. If it has explained
+        nearly all and still explains more, then what is left is the solver's and not the data's: nothing is
+        left, and there is no part to speak of. The object's part at a θ close by is a good ``guess``.
         """
-        left, explanation = self._reduced(v, guess, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
-        information = self.energy(left)
-        explained = information < _LITTLE and information < _ALL * self.energy(v)
-        return torch.zeros_like(left) if explained else left, explanation
+        left, part, energies = self._reduced(v, guess, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
+        information, halfway = energies[-1], energies[len(energies) // 2]
+        nearly_all = information < _LITTLE and information < _ALL * self.energy(v)
+        if information <= PRIOR or (nearly_all and guess is None and information < _FALLING * halfway):
+            return torch.zeros_like(left), None
+        return left, part
 
     def _reduced(
         self, v: torch.Tensor, guess: Vector | None, steps: int, none: float = 0.0, little: float = 0.0
-    ) -> tuple[torch.Tensor, Vector]:
-        left, whole, explanation = v.clone(), self.energy(v), self._nothing()
+    ) -> tuple[torch.Tensor, Vector, list[float]]:
+        """What is left of ``v``, the object's part in it, and the energies of what was left."""
+        left, whole, part = v.clone(), self.energy(v), self._nothing()
         energies = [whole]
         if guess is not None:
             closer = v - self.at.forward(guess)
             if self.energy(closer) < whole:
-                left, explanation, energies = closer, guess, [self.energy(closer)]
+                left, part, energies = closer, guess, [self.energy(closer)]
         gradient = self._gradient(left)
         direction = self._scaled(gradient)
         steepness = dot(gradient, direction)
@@ -106,7 +110,7 @@ class Projection:
                 break
             length = steepness / bend
             left.sub_(change, alpha=length)
-            explanation = [e + length * d for e, d in zip(explanation, direction, strict=True)]
+            part = [e + length * d for e, d in zip(part, direction, strict=True)]
             energies.append(energies[-1] - length * steepness)
             gain = self.gain / 10 if energies[-1] < little else self.gain
             if step >= _WINDOW and energies[-1] > (1 - gain) * energies[-1 - _WINDOW]:
@@ -115,7 +119,7 @@ class Projection:
             scaled = self._scaled(gradient)
             before, steepness = steepness, dot(gradient, scaled)
             direction = [s + steepness / before * d for s, d in zip(scaled, direction, strict=True)]
-        return left, explanation
+        return left, part, energies
 
     def energy(self, v: torch.Tensor) -> float:
         """Σ weight |v|²."""

@@ -22,7 +22,7 @@ class View(NamedTuple):
     slope: np.ndarray
     information: np.ndarray
     left: list[torch.Tensor]  # what each parameter changes in the data and the object does not explain
-    explanations: list[Vector]  # and the change of the object that does the rest
+    explanations: list[Vector | None]  # and the change of the object that does the rest, if anything is left
 
 
 def look(

@@ -16,7 +16,8 @@ from .threads import share as part_of
 
 
 class Tangent:
-    """Products with the derivative and its adjoint, two to four transforms for each mode and position each.
+    """Products with the derivative and its adjoint: each takes one transform for each mode and position,
+    or three where positions have fractions.
 
     Object, probe, ``corners`` and ``fractions`` are those of a `pie.Sweeper`; transforms are orthonormal, and
     frames (positions, n, n) have zero frequency in the middle, at [n // 2, n // 2].  ``gain`` (n, n) and
