@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pwm_calibrate.identify import identify
+from pwm_calibrate.view import _corrected
 
 
 def test_errors_are_the_inverse_information_in_units_of_the_parameter():
@@ -62,3 +63,20 @@ def test_what_is_not_allowed_is_given_up_beforehand():
     report = identify(["a", "b"], [1.0, 1.0], np.diag([1e4, 1e4]), np.array([True, False]))
     assert report.std(0) == pytest.approx(0.01, rel=1e-3)
     assert report.std(1) == math.inf
+
+
+def test_a_parameter_lost_in_noise_does_not_spoil_the_others():
+    """Its information goes, and so do its ties to others: the covariance stays one."""
+    information = np.array(
+        [[12781, 33.3, 1.3, 6.7], [33.3, 10240, -8.4, 1.3], [1.3, -8.4, 33.4, 38.6], [6.7, 1.3, 38.6, 1204]]
+    )
+    noise = np.array(
+        [[45.7, 0.4, 0.3, 12.5], [0.4, 260, 0.4, 16.3], [0.3, 0.4, 1.9, 44.4], [12.5, 16.3, 44.4, 3526]]
+    )
+    corrected = _corrected(information, noise)
+    assert np.linalg.eigvalsh(corrected).min() > -1e-6
+    report = identify("abcd", np.ones(4), corrected)
+    np.testing.assert_array_equal(report.determined, [True, True, True, False])
+    assert report.std(0) == pytest.approx(information[0, 0] ** -0.5, rel=0.02)
+    nothing = np.pad(information, ((0, 1), (0, 1)))  # a parameter that the object explains away
+    np.testing.assert_allclose(_corrected(nothing, np.pad(noise, ((0, 1), (0, 1))))[:4, :4], corrected)

@@ -116,8 +116,7 @@ def final_report(
 
     Noise makes the sensitivities, and with them the information, larger than they are, though it does not
     move the root of the slope. How much, N, is seen in the object that the method makes of data simulated at
-    the solution: in what that one, too, leaves of the sensitivities. With I − N as the information the
-    covariance is that of an M-estimator,
+    the solution. With I − N as the information the covariance is that of an M-estimator,
     (I − N)⁻¹ I (I − N)⁻¹ (Huber 1967).
     """
     known = report(task, view, allowed)
@@ -126,24 +125,28 @@ def final_report(
     theta = task.theta(view.u)
     at = Linearised(task.problem.operator, view.state, theta)
     again = Linearised(task.problem.operator, task.object(view.u, _simulated(task, at, weight)), theta)
-    project = Projection(again, weight, np.random.default_rng(0))
-    changes = zip(changes_at(again), view.left, view.explanations, strict=True)
-    columns = [project.sensitivity(c, guess)[0] - left for c, left, guess in changes]
+    changes = changes_at(again)
+    if view.state.arrays:  # what the object explains then depends on the arrays, and is noisy too
+        project = Projection(again, weight, np.random.default_rng(0))
+        kept = zip(changes, view.left, view.explanations, strict=True)
+        columns = [project.sensitivity(c, guess)[0] - left for c, left, guess in kept]
+    else:
+        project = Projection(at, weight, np.random.default_rng(0))
+        columns = [project(c - old) for c, old in zip(changes, changes_at(at), strict=True)]
     noisy = np.array([[inner(a, weight, b) for b in columns] for a in columns])
-    return identify(
-        task.names, task.widths, _corrected(view.information, noisy, known.determined), known.determined
-    )
+    return identify(task.names, task.widths, _corrected(view.information, noisy), known.determined)
 
 
-def _corrected(information: np.ndarray, noise: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """The inverse of the covariance, in the determined parameters; none where noise is all that there is."""
-    whole = information[np.ix_(free, free)]
-    signal = whole - noise[np.ix_(free, free)]
-    size = np.sqrt(np.maximum(np.diag(whole), 1e-12))
-    values, vectors = np.linalg.eigh(signal / np.outer(size, size))
-    signal = (vectors * np.maximum(values, 0)) @ vectors.T * np.outer(size, size)
-    found = information.copy()
-    found[np.ix_(free, free)] = signal @ np.linalg.solve(whole, signal)
+def _corrected(information: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """The inverse of the covariance; none where noise is all that there is."""
+    some = np.diag(information) > 0
+    part = np.ix_(some, some)
+    size = np.sqrt(np.diag(information)[some])
+    whole, signal = (m[part] / np.outer(size, size) for m in (information, information - noise))
+    values, vectors = np.linalg.eigh(signal)
+    signal = (vectors * np.maximum(values, 0)) @ vectors.T
+    found = np.zeros_like(information)
+    found[part] = signal @ np.linalg.solve(whole + 1e-9 * np.eye(len(whole)), signal) * np.outer(size, size)
     return found
 
 
