@@ -134,20 +134,23 @@ def final_report(
         project = Projection(at, weight, np.random.default_rng(0))
         columns = [project(c - old) for c, old in zip(changes, changes_at(at), strict=True)]
     noisy = np.array([[inner(a, weight, b) for b in columns] for a in columns])
-    return identify(task.names, task.widths, _corrected(view.information, noisy), known.determined)
+    found = _corrected(view.information, noisy, known.determined)
+    return identify(task.names, task.widths, found, known.determined)
 
 
-def _corrected(information: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The inverse of the covariance; none where noise is all that there is."""
-    some = np.diag(information) > 0
-    part = np.ix_(some, some)
-    size = np.sqrt(np.diag(information)[some])
-    whole, signal = (m[part] / np.outer(size, size) for m in (information, information - noise))
-    values, vectors = np.linalg.eigh(signal)
-    signal = (vectors * np.maximum(values, 0)) @ vectors.T
-    found = np.zeros_like(information)
-    found[part] = signal @ np.linalg.solve(whole + 1e-9 * np.eye(len(whole)), signal) * np.outer(size, size)
-    return found
+def _corrected(information: np.ndarray, noise: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The inverse of the covariance; none in ``free`` parameters where noise is all that there is.
+
+    Their ties to the others lessen with it, so that it stays a covariance's.
+    """
+    part = np.ix_(free, free)
+    whole, signal = information[part], (information - noise)[part]
+    size = np.sqrt(np.maximum(np.diag(whole), 1e-12))
+    values, vectors = np.linalg.eigh(signal / np.outer(size, size))
+    signal = (vectors * np.maximum(values, 0)) @ vectors.T * np.outer(size, size)
+    change = np.eye(len(information))
+    change[part] = np.linalg.solve(whole, signal).T
+    return change @ information @ change.T
 
 
 def _simulated(task: Task, at: Linearised, weight: torch.Tensor) -> np.ndarray:
