@@ -27,7 +27,10 @@ class Task:
         self, problem: Problem, reconstructor: Reconstructor, rng: np.random.Generator, iterations: int
     ) -> None:
         if not problem.ranges:
-            raise BadValue("there is nothing to calibrate: the problem gives no ranges of parameters")
+            raise BadValue(
+                "there is nothing to calibrate: the problem gives no ranges of parameters; a file may "
+                "need more said about the instrument first (--assume)"
+            )
         self.problem, self.reconstructor, self.rng = problem, reconstructor, rng
         self.brief = _at_most(reconstructor, iterations)
         self.names = tuple(problem.ranges)

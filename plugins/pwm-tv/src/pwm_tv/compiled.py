@@ -6,6 +6,7 @@ edge of its axis a dual field is zero, as the difference there is.
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -30,10 +31,10 @@ def dual_steps(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, float]]:
     """The proximal point after ``count`` steps, and the dual fields p and q with the momentum there.
 
-    ``steps`` are the weights of the axes of p and q; see `variation.Variation.prox`.
+    ``steps`` are the weights of the axes of p and q, which are overwritten; see `variation.Variation.prox`.
     """
     p, q, momentum = dual
-    p, q, new, x = p.copy(), q.copy(), np.empty_like(p), np.empty_like(v)
+    new, x = np.empty_like(p), np.empty_like(v)
     along = tuple(v.dtype.type(s) for s in (0.0,) * (3 - len(steps)) + tuple(steps))
     rows = v.size // v.shape[-1]
     parts = min(threads, rows) if v.size >= _WORTH_THREADS else 1
@@ -52,12 +53,13 @@ def dual_steps(
 def _each(spans: list[tuple[int, int]], work: Any, *arguments: Any) -> list[float]:
     if len(spans) == 1:
         return [work(*spans[0], *arguments)]
-    pool = _pool(len(spans))
+    pool = _pool(os.getpid(), len(spans))
     return [f.result() for f in [pool.submit(work, *span, *arguments) for span in spans]]
 
 
 @lru_cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """One for each process: threads do not survive a fork."""
     return ThreadPoolExecutor(threads, "pwm-tv")
 
 

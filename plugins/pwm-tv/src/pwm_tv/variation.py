@@ -91,6 +91,7 @@ class Variation:
         steps: int,
         nonnegative: bool,
     ) -> torch.Tensor:
+        """Whole arrays at a time: on any device, and where components share a root."""
         for _ in range(steps):
             x = self._primal(v, inverse, dual.q, nonnegative)
             p = self.project(torch.addcmul(dual.q, length, self.gradient(x)))
