@@ -37,7 +37,7 @@ class CompiledFarField:
     """By compiled kernels, for square windows of their sizes in single precision on a CPU."""
 
     def __init__(self, operator: Diffraction, x: torch.Tensor) -> None:
-        from .kernels.linear import Tangent
+        from .kernels.tangent import Tangent
 
         scan, flux = operator.scan, operator.probe.flux
         corners, fractions = scan.corners(scan.positions, scan.jitter, scan.drift)

@@ -3,7 +3,7 @@
 =========================  ===========================================================================
 `pie`                      `Sweeper`: ePIE, rPIE and relatives
 `batch`                    `gather_all` and company: gradients, projections, position refinement
-`linear`, `tangent`        `Tangent`: products with the derivative and its adjoint; their compiled loops
+`tangent`, `changes`       `Tangent`: products with the derivative and its adjoint; their compiled loops
 `plan`, `positions`        array orders and buffers; checks of per-position input
 `sweeps`                   compiled loops over positions, cached on disk
 `schedule`, `threads`      which thread works on which position; thread pool and barrier

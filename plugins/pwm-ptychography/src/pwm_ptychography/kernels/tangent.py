@@ -1,170 +1,130 @@
-"""Changes of far-field intensities with object and probe, and what is adjoint to them, as compiled loops.
-
-A frame's intensities sum_m |z_m|^2, z_m = F{P_m O} with F orthonormal, change by 2 Re sum_m conj(z_m)
-F{P_m dO + dP_m O}.  Waves z_m stay in memory, in spectrum order; so do frames.
-"""
+"""The derivative of a scan's far-field intensities to object and probe, at a point that stays."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
-from numba.core import types
+import numpy as np
 
-from pwm_core.compiling import compiled
-
-from .arrays import Field, Patch, Spectrum
-from .butterflies import add, multiply, multiply_conj
-from .elements import scaled
-from .gather import real_product
-from .layout import Layout
-from .lowering import intrinsic, lower
-from .near import shift_probe, unshift_increment
-from .passes import back, front, middle
-from .steps import exit_wave
-from .sweeps import SOURCES
+from .changes import make_changes, make_spread, make_waves
+from .pie import EMPTY
+from .plan import PlanarObject, aligned, plan
+from .positions import patch_corners, same_modes, shifts
+from .threads import run_threads
+from .threads import share as part_of
 
 
-def _keep(e, layout, tiles, wave):
-    wave = Spectrum(e, layout, wave)
+class Tangent:
+    """Products with the derivative and its adjoint: each takes one transform for each mode and position,
+    or three where positions have fractions.
 
-    def store(strip, group, values):
-        wave.store(strip, group, [scaled(v, 1.0 / layout.n) for v in values])
+    Object, probe, ``corners`` and ``fractions`` are those of a `pie.Sweeper`; transforms are orthonormal, and
+    frames (positions, n, n) have zero frequency in the middle, at [n // 2, n // 2].  ``gain`` (n, n) and
+    ``flux`` (positions) multiply the intensities.  Memory: the waves at the detector, 8 n^2 bytes for each
+    mode and position, and half as much for one mode's frames.
+    """
 
-    middle(e, layout, tiles, store, inverse=False)
+    def __init__(
+        self,
+        obj: np.ndarray,
+        probe: np.ndarray,
+        corners: Any,
+        fractions: np.ndarray | None = None,
+        *,
+        gain: np.ndarray,
+        flux: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.count, self.threads, (self.modes, n) = len(corners), threads, probe.shape[:2]
+        found = plan(n)
+        if found is None:
+            raise ValueError(f"the kernels know no patterns of {n} x {n} pixels")
+        self.plan = found
+        self.object = PlanarObject(obj.shape)
+        self.object.put(obj)
+        self.corners = patch_corners(corners, self.count, obj.shape, (n, n))
+        self.shifted = fractions is not None
+        self.ramps = found.ramps(shifts(fractions, self.count)).reshape(-1) if self.shifted else EMPTY
+        self.spectrum = self._packed(probe)
+        self.order = np.fft.fftshift(np.arange(found.size).reshape(n, n)).reshape(-1)[found.order]
+        self.place = np.argsort(self.order)
+        self.gain = np.take(np.broadcast_to(gain, (n, n)).astype(np.float32).reshape(-1), self.order)
+        self.flux = None if flux is None else np.asarray(flux, np.float32)[:, None]
+        self.frames = aligned(self.count, found.size)
+        self.waves = aligned(self.count * self.modes * 2 * found.size)
+        run = make_waves(n, found.width, int(self.shifted))
+        image = self.object.flat_image, self.modes, self.spectrum
+        self._each(lambda places, space: run(*image, places, (space.probe, space.work), self.waves))
 
+    def forward(self, obj: np.ndarray, probe: np.ndarray) -> np.ndarray:
+        """The change of the intensities with those of object and probe: (positions, n, n), float32."""
+        towards = PlanarObject(self.object.shape)
+        towards.put(obj)
+        direction = self._packed(probe)
+        self.frames[:] = 0
+        run = make_changes(self.plan.n, self.plan.width, int(self.shifted))
+        images = self.object.flat_image, towards.flat_image, self.modes
 
-@intrinsic
-def _keep_wave(typingctx, n, width, tiles, wave):
-    """Columns forward: the orthonormal transform of what `exit_wave` left in ``tiles``."""
-    return lower(types.none, (n, width), (tiles, wave), _keep)
+        def work(places: Any, space: _Space) -> None:
+            moved = space.moved if self.shifted else direction
+            spectra, spaces = (self.spectrum, direction), (space.probe, moved, space.work)
+            run(*images, spectra, places, spaces, self.waves, self.frames.reshape(-1))
 
+        self._each(work)
+        self._weigh()
+        found = np.take(self.frames, self.place, axis=1)
+        return found.reshape(self.count, self.plan.n, self.plan.n)
 
-def _change(e, layout, image, probe, towards, direction, wave, work, frame):
-    patch, towards = Patch(e, layout, image), Patch(e, layout, towards)
-    probe, direction, wave = Field(e, layout, probe), Field(e, layout, direction), Spectrum(e, layout, wave)
+    def backward(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is adjoint to `forward`, for real frames: to the object and to the probe, complex64."""
+        flat = np.asarray(frames, np.float32).reshape(self.count, -1)
+        np.take(flat, self.order, axis=1, out=self.frames, mode="clip")  # unlike "raise", without a buffer
+        self._weigh()
+        run = make_spread(self.plan.n, self.plan.width, int(self.shifted))
 
-    def load(strip, rows):
-        by_object = [multiply(towards.load(strip, row), probe.load(strip, row)) for row in rows]
-        by_probe = [multiply(patch.load(strip, row), direction.load(strip, row)) for row in rows]
-        return [add(a, b) for a, b in zip(by_object, by_probe, strict=True)]
+        def work(places: Any, space: _Space) -> None:
+            sums = space.object.flat, space.object.pitch, space.sums
+            spaces = space.probe, space.moved, space.work
+            image = self.object.flat_image, self.modes, self.spectrum
+            run(*image, places, spaces, self.waves, self.frames.reshape(-1), sums)
 
-    def meet(strip, group, values):
-        for b, (kept, value) in enumerate(zip(wave.load(strip, group), values, strict=True)):
-            place = layout.spectrum(strip, group) + b * layout.width
-            e.accumulate(real_product(kept, value) * (2.0 / layout.n), frame, place)
+        first, *others = self._each(work)
+        for other in others:
+            first.object.data += other.object.data
+            first.sums += other.sums
+        sums = first.sums.reshape(self.modes, -1)
+        if not self.shifted:
+            return first.object.get(), self.plan.unpack(sums)
+        return first.object.get(), np.fft.ifft2(self.plan.unpack_spectrum(sums)).astype(np.complex64)
 
-    front(e, layout, load, work)
-    middle(e, layout, work[0], meet, inverse=False)
+    def _weigh(self) -> None:
+        self.frames *= self.gain
+        if self.flux is not None:
+            self.frames *= self.flux
 
+    def _packed(self, probe: np.ndarray) -> np.ndarray:
+        """Modes in strip order, or their spectra if positions have fractions."""
+        modes = same_modes(probe, (self.modes, self.plan.n, self.plan.n))
+        found = self.plan.pack_spectrum(np.fft.fft2(modes)) if self.shifted else self.plan.pack(modes)
+        return found.reshape(-1)
 
-@intrinsic
-def _change_frame(typingctx, n, width, image, probe, towards, direction, wave, work, frame):
-    """Add to ``frame`` 2 Re conj(wave) F{probe * towards + patch * direction}, for one mode."""
-    arguments = (image, probe, towards, direction, wave, work, frame)
-    return lower(types.none, (n, width), arguments, _change)
-
-
-def _spread(e, layout, image, probe, wave, frame, work, object_sums, probe_sums):
-    patch, object_sums = Patch(e, layout, image), Patch(e, layout, object_sums)
-    probe, probe_sums, wave = Field(e, layout, probe), Field(e, layout, probe_sums), Spectrum(e, layout, wave)
-
-    def load(strip, group, _):
-        first = layout.spectrum(strip, group)
-        factors = [e.load(frame, first + b * layout.width) * (2.0 / layout.n) for b in range(8)]
-        return [scaled(w, f) for w, f in zip(wave.load(strip, group), factors, strict=True)]
-
-    def store(strip, rows, values):
-        for row, value in zip(rows, values, strict=True):
-            object_sums.add(strip, row, *multiply_conj(value, probe.load(strip, row)))
-            probe_sums.add(strip, row, multiply_conj(value, patch.load(strip, row)))
-
-    middle(e, layout, work[0], load, forward=False)
-    back(e, layout, work, store)
-
-
-@intrinsic
-def _spread_frame(typingctx, n, width, image, probe, wave, frame, work, object_sums, probe_sums):
-    """The adjoint of `_change_frame`: add to the sums of the object and of the probe, for one mode."""
-    arguments = (image, probe, wave, frame, work, object_sums, probe_sums)
-    return lower(types.none, (n, width), arguments, _spread)
-
-
-@lru_cache(None)
-def make_waves(n: int, width: int, shifted: int) -> Any:
-    """The waves at the detector of positions ``span``."""
-    size, tiles, version = n * n, Layout(n, width).tiles, SOURCES
-
-    @compiled
-    def waves_of_positions(image, modes, spectrum, places, spaces, waves):
-        _ = version
-        obj, plane, pitch = image
-        corners, ramps, span = places
-        probe, work = spaces
-        for j in range(span[0], span[1]):
-            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
-            if shifted:
-                shift_probe(n, width, spectrum, modes, (ramps, j * 4 * n), work, probe)
-            exit_wave(n, width, patch, probe, modes, work)
-            for m in range(modes):
-                _keep_wave(n, width, (work[0], m * tiles), (waves, (j * modes + m) * 2 * size))
-
-    return waves_of_positions
-
-
-@lru_cache(None)
-def make_changes(n: int, width: int, shifted: int) -> Any:
-    """Changes of the frames ``span`` with an object ``towards`` and a probe ``direction``."""
-    size, version = n * n, SOURCES
-
-    @compiled
-    def changes_of_positions(image, towards, modes, spectra, places, spaces, waves, frames):
-        _ = version
-        obj, plane, pitch = image
-        step, step_plane, step_pitch = towards
-        spectrum, direction = spectra
-        corners, ramps, span = places
-        probe, moved, work = spaces
-        for j in range(span[0], span[1]):
-            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
-            step_patch = ((step, corners[j, 0] * step_pitch + corners[j, 1]), step_plane, step_pitch)
-            if shifted:
-                shift_probe(n, width, spectrum, modes, (ramps, j * 4 * n), work, probe)
-                shift_probe(n, width, direction, modes, (ramps, j * 4 * n), work, moved)
-            for m in range(modes):
-                field, wave = m * 2 * size, (waves, (j * modes + m) * 2 * size)
-                pair, frame = ((probe, field), (moved, field)), (frames, j * size)
-                _change_frame(n, width, patch, pair[0], step_patch, pair[1], wave, work, frame)
-
-    return changes_of_positions
+    def _each(self, work: Callable[[Any, _Space], None]) -> list[_Space]:
+        """Deal the positions out to threads; their sums are to be added in order."""
+        spaces = [_Space(self) for _ in range(self.threads)]
+        run_threads(
+            self.threads,
+            lambda t: work((self.corners, self.ramps, part_of(self.count, self.threads, t)), spaces[t]),
+        )
+        return spaces
 
 
-@lru_cache(None)
-def make_spread(n: int, width: int, shifted: int) -> Any:
-    """Sums over the frames ``span`` of what is adjoint to `make_changes`."""
-    size, version = n * n, SOURCES
+class _Space:
+    """Work space and sums of one thread."""
 
-    @compiled
-    def spread_positions(image, modes, spectrum, places, spaces, waves, frames, sums):
-        _ = version
-        obj, plane, pitch = image
-        corners, ramps, span = places
-        probe, increment, work = spaces
-        object_sums, sums_pitch, probe_sums = sums
-        for j in range(span[0], span[1]):
-            corner, ramp = (corners[j, 0], corners[j, 1]), (ramps, j * 4 * n)
-            patch = ((obj, corner[0] * pitch + corner[1]), plane, pitch)
-            object_patch = ((object_sums, corner[0] * sums_pitch + corner[1]), plane, sums_pitch)
-            if shifted:
-                shift_probe(n, width, spectrum, modes, ramp, work, probe)
-                increment[:] = 0
-            for m in range(modes):
-                field, wave = m * 2 * size, (waves, (j * modes + m) * 2 * size)
-                target = (increment if shifted else probe_sums, field)
-                _spread_frame(
-                    n, width, patch, (probe, field), wave, (frames, j * size), work, object_patch, target
-                )
-            if shifted:
-                unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
-
-    return spread_positions
+    def __init__(self, of: Tangent) -> None:
+        fields = of.modes * 2 * of.plan.size
+        self.probe = aligned(fields) if of.shifted else of.spectrum
+        self.moved = aligned(fields) if of.shifted else EMPTY
+        self.work = aligned(of.modes * of.plan.tiles), aligned(of.modes * of.plan.strip)
+        self.object, self.sums = PlanarObject(of.object.shape), aligned(fields)
