@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pwm_ptychography.kernels.batch import gather_all, new_state, overlap_all
 from pwm_ptychography.kernels.pie import Sweeper
+from pwm_ptychography.kernels.tally import tally_all
 
 from pwm_core.errors import BadValue
 
@@ -197,3 +198,17 @@ def test_exit_waves_that_do_not_fit_are_refused():
     for state in (np.zeros((FRAMES, N * N), "f4"), np.zeros((FRAMES, 2 * N * N))):
         with pytest.raises(BadValue, match="new_state"):
             overlap_all(engine, state)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("case", CASES)
+def test_the_tally_compares_model_and_data(case, threads):
+    scan, counts, obj, probe = noisy(case)
+    background, scale = scan.rng.uniform(0.2, 1, FRAMES), scan.rng.uniform(0.5, 2, FRAMES)
+    valid = scan.rng.random((N, N)) > 0.1
+    engine = scan.sweeper(counts, obj, probe, valid)
+    engine.set_scale(scale)
+    model = (scan.intensities(obj, probe) + background[:, None, None]) * valid
+    overlap = np.sqrt(model * counts / scale[:, None, None])
+    expected = np.stack([model.sum((1, 2)), overlap.sum((1, 2))], 1)
+    np.testing.assert_allclose(tally_all(engine, background, threads), expected, rtol=2e-6)

@@ -54,7 +54,7 @@ def test_stabilised_amplitudes_are_unbiased_at_few_quanta(engine):
         waves = torch_twin.to_detector(
             torch_twin.probes(frames) * torch_twin.patches(frames)[:, None], frames
         )
-        modulus = (waves.abs().pow(2).sum(1) + e.offset).sqrt()
+        modulus = (waves.abs().pow(2).sum(1) + torch.as_tensor(e.offset)[:, None, None]).sqrt()
         biases.append(float((modulus - torch_twin.amplitude).mean() / modulus.mean()))
     assert abs(biases[1]) < 0.1 * abs(biases[0])
 
@@ -138,3 +138,43 @@ def test_memory_stays_within_a_multiple_of_the_data():
     given, _ = problem(window=64, side=12)
     engine = make_engine(given)
     assert engine.sweeper.data.nbytes == given.y.size * 4
+
+
+def unequal(**simulate):
+    """Noise-free frames that differ in flux, on a background that does not; their flux and the object."""
+    given, truth = problem(**simulate)
+    flux = np.random.default_rng(3).uniform(0.5, 1.5, len(given.y))
+    flux /= flux.mean()
+    operator = given.operator.at({"detector.background": 0.5})
+    return given.replace(operator=operator, y=operator(truth.x, {"probe.flux": flux})), flux, truth.x
+
+
+@pytest.mark.parametrize("coherent", [True, False], ids=["one mode", "modes"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_flux_equals_the_torch_engines(coherent, masked):
+    mask = np.random.default_rng(2).random((32, 32)) > 0.1 if masked else None
+    given, flux, _ = unequal(mask=mask, coherent=coherent)
+    engines = make_engine(given), TorchEngine(given)
+    assert isinstance(engines[0], PlanarEngine)
+    for engine in engines:
+        for _ in range(4):
+            engine.pie_sweep(torch.arange(engine.frames), alpha=0.8, beta=1.0, **STEPS)
+            engine.fit_flux()
+    found = [engine.theta()["probe.flux"].numpy() for engine in engines]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    assert np.abs(found[0] - flux).max() < 0.5 * np.abs(1 - flux).max()
+    assert relative(engines[0].object, engines[1].object) < 2e-3
+    assert relative(engines[0].probe, engines[1].probe) < 2e-3
+    misfits = [engine.gather().misfit for engine in engines]
+    assert misfits[0] == pytest.approx(misfits[1], rel=1e-2)
+
+
+def test_the_true_flux_is_a_fixed_point():
+    """Beside a background, which is no part of it."""
+    given, flux, truth = unequal()
+    known = given.replace(operator=given.operator.at({"probe.flux": flux}), initial=truth)
+    for engine in (make_engine(known), TorchEngine(known)):
+        misfit = engine.pie_sweep(torch.arange(engine.frames), alpha=1.0, beta=1.0, **STEPS)
+        engine.fit_flux()
+        assert float(misfit) < 1e-5 * engine.power
+        np.testing.assert_allclose(engine.theta()["probe.flux"], flux, rtol=1e-4)

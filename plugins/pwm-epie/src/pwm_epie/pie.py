@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pwm_ptychography.engine import Engine, TorchEngine, make_engine
+from pwm_ptychography.engine import Engine, make_engine
 
 from pwm_core import Iterate, Problem, Reconstructor, param
 
@@ -43,9 +43,7 @@ class _PIE(Reconstructor):
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
-        engine = make_engine(
-            problem, self.modes, components=self.components, flux=self.flux, stabilised=self.positions
-        )
+        engine = make_engine(problem, self.modes, components=self.components, stabilised=self.positions)
         refinement = Refinement(engine) if self.positions else None
         for sweep in range(self.iterations):
             order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)
@@ -63,7 +61,7 @@ class _PIE(Reconstructor):
                 engine.accelerate(self.momentum, fall * self.feedback)
             if self.update_probe:
                 engine.settle_probe()
-            if isinstance(engine, TorchEngine) and self.flux:
+            if self.flux:
                 engine.fit_flux()
             if refinement is not None and sweep + 1 >= self.positions_start:
                 refinement.step()

@@ -27,7 +27,6 @@ def make_engine(
     modes: int | None = None,
     *,
     components: int = 0,
-    flux: bool = False,
     stabilised: bool = False,
 ) -> Engine:
     """The fastest engine for the problem's window, precision and device.
@@ -35,13 +34,13 @@ def make_engine(
     Compiled kernels serve square windows of the native sizes (64, 128, 256 and their like) in single
     precision on a CPU; torch serves the rest. ``modes`` is the number of incoherent modes of the probe,
     by default as many as the assumed illumination has. A probe that varies from frame to frame
-    (``components``) and frames of unequal incident intensity (``flux``) are torch's too. ``stabilised``
-    amplitudes are unbiased where a detector element holds less than a few quanta.
+    (``components``) is torch's too. ``stabilised`` amplitudes are unbiased where a detector element holds
+    less than a few quanta.
     """
     if components and modes is not None and modes > 1:
         raise BadValue(f"a probe that varies from frame to frame has one incoherent mode, got modes={modes}")
     height, width = diffraction_of(problem).scan.window
-    plain = not components and not flux and problem.device == "cpu" and problem.dtype == "complex64"
+    plain = not components and problem.device == "cpu" and problem.dtype == "complex64"
     if plain and height == width:
         from ..kernels.plan import plan
 

@@ -142,6 +142,9 @@ class Engine(Protocol):
         momentum of mPIE (Maiden, Johnson & Li 2017).
         """
 
+    def fit_flux(self) -> None:
+        """Fit the incident intensity of each frame at the present object and probe; `theta` reports it."""
+
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Right side (frame, 2) and matrix (frame, 2, 2) of each frame's displacement, in pixels.
 

@@ -29,6 +29,7 @@ def pie_loop(
     """One sequential sweep; the array overhead of NumPy is a third of torch's at these sizes."""
     obj, amplitude = engine.object.numpy(), engine.amplitude.numpy()
     valid = None if engine.valid is None else engine.valid.numpy()
+    offset = engine.offset.numpy()
     corners, (height, width) = engine.corners.numpy(), engine.window
     tiny = np.finfo(amplitude.dtype).tiny ** 0.5
     total = 0.0
@@ -42,7 +43,7 @@ def pie_loop(
         exit_wave = probe * patch
         transfer = _transfer(engine, j)
         wave = _forward(exit_wave if reflection is None else _reflected(exit_wave, j, reflection), transfer)
-        modulus = np.sqrt((wave.real**2 + wave.imag**2).sum(0) + engine.offset)
+        modulus = np.sqrt((wave.real**2 + wave.imag**2).sum(0) + offset[j])
         misfit = amplitude[j] - modulus
         factor = amplitude[j] / np.maximum(modulus, tiny)
         if valid is not None:

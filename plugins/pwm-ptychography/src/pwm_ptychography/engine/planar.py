@@ -13,10 +13,12 @@ from pwm_core.problem import Problem
 from ..kernels import batch
 from ..kernels.batch import gather_all
 from ..kernels.pie import Sweeper
+from ..kernels.tally import tally_all
 from ..operator import Diffraction, diffraction_of
+from .frames import fitted_flux
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .modes import orthogonalise
-from .setup import amplitudes, model_offset, near_field_kernel, start_modes, start_positions
+from .setup import amplitudes, model_offset, near_field_kernel, start_flux, start_modes, start_positions
 
 _WORTH_THREADS = 128  # windows from which a second thread pays in a sequential sweep
 
@@ -42,8 +44,9 @@ class PlanarEngine:
             fractions=fractions.numpy() if moved else None,
             propagator=None if kernel is None else kernel.numpy(),
         )
-        self.offset = model_offset(operator, stabilised)
         self.frames = len(corners)
+        self._dark = model_offset(operator, stabilised)
+        self._set_flux(start_flux(operator))
         self.power = _power(problem, operator)
         self.threads = torch.get_num_threads()
         self._last: np.ndarray | None = None
@@ -145,6 +148,17 @@ class PlanarEngine:
             parts += np.float32(feedback) * momentum
         self._last = parts.copy()
 
+    def fit_flux(self) -> None:
+        sums = tally_all(self.sweeper, self.offset, self.threads)
+        flux, mean = fitted_flux(self.flux, torch.from_numpy(sums))
+        self.sweeper.scale_probe(float(mean) ** 0.5)
+        self._set_flux(flux)
+
+    def _set_flux(self, flux: torch.Tensor) -> None:
+        self.flux = flux
+        self.sweeper.set_scale(flux.numpy())
+        self.offset = self._dark / flux.numpy()
+
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         sums = gather_all(self.sweeper, track=True, background=self.offset, threads=self.threads)
         assert sums.moves is not None
@@ -164,7 +178,8 @@ class PlanarEngine:
         return torch.from_numpy(self._exact * scan.pixel_size + np.array(scan.origin))
 
     def theta(self) -> dict[str, Any]:
-        return {"probe.modes": self.probe}
+        found: dict[str, Any] = {"probe.modes": self.probe}
+        return {**found, "probe.flux": self.flux} if bool((self.flux != 1).any()) else found
 
 
 def _tensors(sums: batch.Sums) -> Sums:

@@ -49,6 +49,12 @@ def amplitudes(counts: torch.Tensor, operator: Diffraction, stabilised: bool) ->
     return (y.sqrt() + (y + 1).sqrt()) / 2 if stabilised else y.sqrt_()
 
 
+def start_flux(operator: Diffraction) -> torch.Tensor:
+    """Relative incident intensity (frame) of the assumed illumination, float64."""
+    known, frames = operator.probe.flux, len(operator.scan.positions)
+    return torch.ones(frames).double() if known is None else torch.as_tensor(known).double().clone()
+
+
 def model_offset(operator: Diffraction, stabilised: bool) -> float:
     """What is added to |Ψ|² before the root is compared with the amplitudes, in quanta."""
     return operator.detector.background + (0.25 if stabilised else 0.0)

@@ -12,11 +12,20 @@ from pwm_core.problem import Problem
 from ..illumination import displaced, in_frames, shift_ramp
 from ..operator import diffraction_of
 from . import batches
+from .frames import fitted_flux
 from .groups import GroupSweep
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .loop import pie_loop
 from .modes import orthogonalise
-from .setup import amplitudes, higher_modes, model_offset, near_field_kernel, start_modes, start_positions
+from .setup import (
+    amplitudes,
+    higher_modes,
+    model_offset,
+    near_field_kernel,
+    start_flux,
+    start_modes,
+    start_positions,
+)
 
 _BLOCK = 256  # frames worked on at a time where all are needed
 
@@ -28,7 +37,8 @@ class TorchEngine:
     ``amplitude``  (frame, y, x) √counts, in the far field with zero frequency at [0, 0]
     ``valid``      its mask, or None
     ``weights``    (frame, component) where the probe may vary coherently from frame to frame, or None
-    ``flux``       (frame) relative incident intensity
+    ``flux``       (frame) relative incident intensity, which the amplitudes are divided by the root of
+    ``offset``     (frame) what is added to the intensity of the waves, in quanta over the flux
 
     ``components`` more than 0 make the probe of frame j the coherent sum Σ_k u_jk E_k of 1 + components
     waves (orthogonal probe relaxation, Odstrčil et al. 2016, doi:10.1364/OE.24.008360).
@@ -50,17 +60,19 @@ class TorchEngine:
         self.corners = self.corners.to(self.object.device)
         self.fractions = self.fractions.to(self.object.device, self.object.real.dtype)
         self.moved = bool((self.fractions.abs() > 1e-3).any())
-        self.offset = model_offset(operator, stabilised)
         self.amplitude = self._arranged(amplitudes(problem.data, operator, stabilised))
+        self.offset = self.amplitude.new_full((self.frames,), model_offset(operator, stabilised))
         self.valid = None
         if problem.mask is not None:
             mask = torch.as_tensor(problem.mask, device=problem.device).expand(problem.y.shape)
             self.valid = self._arranged(mask)
-        self.flux = torch.ones(self.frames, dtype=self.amplitude.dtype, device=self.amplitude.device)
         self.power = sum(
             float((a**2 if v is None else a**2 * v).sum(dtype=torch.float64))
             for a, v in self._blocks(self.amplitude, self.valid)
         )
+        self.flux = torch.ones(self.frames, dtype=torch.float64, device=self.object.device)
+        if operator.probe.flux is not None:
+            self._set_flux(start_flux(operator).to(self.flux))
         self._last: torch.Tensor | None = None
         self._momentum = torch.zeros_like(self.object)
         self._sweeps: dict[tuple, GroupSweep] = {}
@@ -110,7 +122,7 @@ class TorchEngine:
         is I/|Ψ|², and what is returned is Σ |Ψ|² − I − I log(|Ψ|²/I).
         """
         measured = self.amplitude[frames]
-        modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset).sqrt()
+        modulus = self.modulus(waves, frames)
         factor = measured / modulus.clamp(min=torch.finfo(modulus.dtype).tiny ** 0.5)
         misfit = (modulus - measured) ** 2
         if poisson:
@@ -120,6 +132,10 @@ class TorchEngine:
             valid = self.valid[frames]
             factor, misfit = torch.where(valid, factor, 1.0), misfit * valid
         return waves * factor[:, None], misfit.sum()
+
+    def modulus(self, waves: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """What is compared with the amplitudes of these frames, from their waves at the detector."""
+        return ((waves.real**2 + waves.imag**2).sum(1) + self.offset[frames, None, None]).sqrt()
 
     # -- what methods call ----------------------------------------------------------------------
 
@@ -214,19 +230,9 @@ class TorchEngine:
         self.probe.copy_(((power[:, None] * mixing) @ basis.T / size).view_as(self.probe))
 
     def fit_flux(self) -> None:
-        ratio = torch.empty_like(self.flux)
-        for frames in torch.arange(self.frames, device=self.flux.device).split(_BLOCK):
-            waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
-            modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset).sqrt()
-            if self.valid is not None:
-                modulus = modulus * self.valid[frames]
-            overlap, size = (modulus * self.amplitude[frames]).sum((1, 2)), (modulus**2).sum((1, 2))
-            ratio[frames] = overlap / size.clamp(min=1e-30)
-        flux = self.flux * ratio**2
-        mean = flux.mean()
-        self.probe *= mean.sqrt()  # the mean flux belongs to the probe
-        self.amplitude *= (self.flux / (flux / mean).clamp(min=1e-6)).sqrt()[:, None, None]
-        self.flux = (flux / mean).clamp(min=1e-6)
+        flux, mean = fitted_flux(self.flux, self._tally())
+        self.probe *= mean.sqrt()
+        self._set_flux(flux)
 
     def theta(self) -> dict[str, Any]:
         found: dict[str, Any] = {"probe.modes": self.probe}
@@ -241,6 +247,24 @@ class TorchEngine:
         scan = self.operator.scan
         pixels = self.corners.double() + self.fractions.double()
         return pixels * scan.pixel_size + torch.tensor(scan.origin, dtype=torch.float64, device=pixels.device)
+
+    def _tally(self) -> torch.Tensor:
+        """Σ |Ψ|² and Σ |Ψ| √I over the valid elements of each frame (frame, 2)."""
+        found = torch.empty(self.frames, 2, dtype=torch.float64, device=self.object.device)
+        for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
+            waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
+            modulus = self.modulus(waves, frames)
+            if self.valid is not None:
+                modulus = modulus * self.valid[frames]
+            pairs = (modulus, modulus), (modulus, self.amplitude[frames])
+            found[frames] = torch.stack([(a * b).sum((1, 2)) for a, b in pairs], 1).double()
+        return found
+
+    def _set_flux(self, flux: torch.Tensor) -> None:
+        change = (self.flux / flux).to(self.amplitude)
+        self.amplitude *= change.sqrt()[:, None, None]
+        self.offset *= change
+        self.flux = flux
 
     def _vary(self, components: int) -> None:
         """Begin with the same probe in every frame, and weak components that frames may take up."""

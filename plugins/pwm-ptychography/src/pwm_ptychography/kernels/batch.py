@@ -98,7 +98,8 @@ def gather_all(
         weights=int(weights),
         track=int(track),
     )
-    data = (engine.data.reshape(-1), per_position(background, count, "background"), engine.kernel)
+    light = per_position(background, count, "background")
+    data = (engine.data.reshape(-1), engine.gains, light, engine.kernel)
     entry, *renewal = projection
     coefficients = float(relax), _singles(entry, 1 - entry), _singles(*renewal)
     chosen = np.arange(count) if frames is None else visits(frames, count)

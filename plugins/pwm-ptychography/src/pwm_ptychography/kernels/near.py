@@ -22,7 +22,7 @@ def _ramp(e, layout, ramps, strip, group):
     return [multiply(across, (e.broadcast(ramps, p), e.broadcast(ramps, p + layout.n))) for p in places]
 
 
-def _filter(e, layout, conjugate, moved, kernel, ramps, tiles):
+def filtered(e, layout, conjugate, moved, kernel, ramps, tiles):
     """Columns forward, product with the kernel or its conjugate, columns inverse."""
     product, kernel = multiply_conj if conjugate else multiply, Spectrum(e, layout, kernel)
 
@@ -36,10 +36,10 @@ def _filter(e, layout, conjugate, moved, kernel, ramps, tiles):
     middle(e, layout, tiles, pointwise)
 
 
-def _constrain_rows(e, layout, poisson, amplitudes, relax, background, modes, work):
+def _constrain_rows(e, layout, poisson, measured, relax, background, modes, work):
     """Rows inverse, a step towards the data in real space, rows forward."""
     misfit, background = Total(e), background + TINY
-    buffer, scratch = work
+    (amplitudes, gain), (buffer, scratch) = measured, work
 
     def group_of_rows(strip, rows, finish):
         sums = [e.variable(background) for _ in rows]
@@ -51,7 +51,7 @@ def _constrain_rows(e, layout, poisson, amplitudes, relax, background, modes, wo
             store(values, None, rows)
         multipliers, misfits = [], e.zero()
         for row, (get, _) in zip(rows, sums, strict=True):
-            amplitude = e.load(amplitudes, (strip * layout.n + row) * layout.width)
+            amplitude = e.load(amplitudes, (strip * layout.n + row) * layout.width) * gain
             change, distance = constraint(e, poisson, 1.0, get(), amplitude)
             multipliers.append(change.fma(relax, e.constant(1.0)))
             misfits = misfits + distance
@@ -70,18 +70,18 @@ def _constrain_rows(e, layout, poisson, amplitudes, relax, background, modes, wo
     return misfit.value()
 
 
-def _constrain_near(e, layout, poisson, moved, amplitudes, relax, background, kernel, ramps, modes, work):
+def _constrain_near(e, layout, poisson, moved, measured, relax, background, kernel, ramps, modes, work):
     with e.loop(modes) as mode:
-        _filter(e, layout, False, moved, kernel, ramps, work[0] + mode * layout.tiles)
-    misfit = _constrain_rows(e, layout, poisson, amplitudes, relax, background, modes, work)
+        filtered(e, layout, False, moved, kernel, ramps, work[0] + mode * layout.tiles)
+    misfit = _constrain_rows(e, layout, poisson, measured, relax, background, modes, work)
     with e.loop(modes) as mode:
-        _filter(e, layout, True, moved, kernel, ramps, work[0] + mode * layout.tiles)
+        filtered(e, layout, True, moved, kernel, ramps, work[0] + mode * layout.tiles)
     return misfit
 
 
 @intrinsic
 def constrain_near(
-    typingctx, n, width, poisson, moved, amplitudes, relax, background, kernel, ramps, modes, work
+    typingctx, n, width, poisson, moved, measured, relax, background, kernel, ramps, modes, work
 ):
     """From transformed rows: propagation, a step of ``relax`` towards the data, propagation back.
 
@@ -89,7 +89,7 @@ def constrain_near(
 
     With ``moved`` the kernel is multiplied by the conjugate of the phase ramps, which moves the wave from the
     pixels of its patch back to those of the detector."""
-    arguments = (amplitudes, relax, background, kernel, ramps, modes, work)
+    arguments = (measured, relax, background, kernel, ramps, modes, work)
     return lower(types.float64, (n, width, poisson, moved), arguments, _constrain_near)
 
 

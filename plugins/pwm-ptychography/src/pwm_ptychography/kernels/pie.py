@@ -59,7 +59,7 @@ class Sweeper:
         self.near = propagator is not None
         self.kernel = found.pack_spectrum(np.asarray(propagator) / found.size) if self.near else EMPTY
         self.data = found.amplitudes(amplitudes, mask, self.near)
-        self.scale = np.ones(len(self.data), np.float32)
+        self.set_scale(1.0)
         self.misfit = np.zeros(len(self.data))
         self.object = PlanarObject(obj.shape)
         self.set_object(obj)
@@ -107,8 +107,8 @@ class Sweeper:
             Z_m <- relax * (projection of Y_m + sigma Z_m) + (1 - relax - relax sigma) P_m O_j,
             Y_m = (1 + sigma) P_m O_j - sigma Z_m
 
-         ``background`` (one number or
-        one a position) counts in the model: |wave| is sqrt(sum |wave_m|^2 + background).
+        ``background`` (one number or one a position) counts in the model: |wave| is sqrt(sum |wave_m|^2 +
+        background).
 
         With several threads, `schedule.rounds` deals the positions out: in each round every thread updates
         the object at one position, and patches of one round do not overlap, so the object is updated exactly
@@ -134,7 +134,7 @@ class Sweeper:
         steps = tuple(map(float, (object_step, alpha, probe_step, beta, 1.0 if stateful else relax)))
         team[0][:], team[1][:] = self.probe, self.spectrum
         image = (o.flat_image, self.modes, tuple(team))
-        data = (self.data.reshape(-1), background, self.kernel)
+        data = (self.data.reshape(-1), self.gains, background, self.kernel)
         counter = barrier_counter()
 
         def work(t: int) -> None:
@@ -190,6 +190,11 @@ class Sweeper:
         if self.shifted:
             self.spectrum[:] = self.plan.pack_spectrum(np.fft.fft2(probe)).reshape(-1)
 
+    def scale_probe(self, factor: float) -> None:
+        """Multiply all modes by a number."""
+        for field in (self.probe, self.spectrum):
+            field *= np.float32(factor)
+
     def set_fractions(self, fractions: np.ndarray | None, corners: Any = None) -> None:
         """Move the positions: new fractions of a pixel (positions, 2), or None, and new corners if given."""
         n = self.plan.n
@@ -205,8 +210,6 @@ class Sweeper:
     def set_scale(self, scale: Any) -> None:
         """Compare with data divided by ``scale`` (one number or one a position), the relative flux.
 
-        The stored amplitudes are multiplied by 1 / sqrt(scale) (in place of an earlier scale), so that
-        misfits and a background are in the scaled counts too."""
-        scale = per_position(scale, len(self.data), "scale")
-        self.data *= np.sqrt(self.scale / scale)[:, None]
-        self.scale = scale
+        The amplitudes are multiplied by 1 / sqrt(scale) on the way, so that misfits and a background are in
+        the scaled counts too."""
+        self.gains = 1 / np.sqrt(per_position(scale, len(self.data), "scale"))

@@ -2,7 +2,8 @@
 
 Arrays are as in `arrays`; ``(array, offset)`` is the part of an array from there on.  An object's patch is
 given as ``((object, corner), plane, pitch)``.  Amplitudes are ``[vector][W]`` in the order of spectra,
-negative where a pixel is masked.  ``work`` is a buffer (modes, Layout.tiles) for what is being transformed
+negative where a pixel is masked; ``measured`` is (amplitudes, factor), the factor multiplying them.
+``work`` is a buffer (modes, Layout.tiles) for what is being transformed
 and scratch (modes, Layout.strip) for one strip.  Transforms are unnormalised, so amplitudes carry 1/n.
 ``many`` is 0 for exactly one probe mode (values stay in registers), 1 for any number of modes.
 """
@@ -79,14 +80,15 @@ def mixed_exit_wave(typingctx, n, width, image, probe, modes, state, mix, work):
     return lower(types.float32, (n, width), (image, probe, modes, state, mix, work), _mixed_exit_wave)
 
 
-def _constrain(e, layout, many, poisson, amplitudes, relax, background, buffer, modes):
+def _constrain(e, layout, many, poisson, measured, relax, background, buffer, modes):
     misfit, scale, background = Total(e), 1.0 / layout.n**2, background + TINY
+    amplitudes, gain = measured
 
     def factors(strip, group, intensities):
         """What multiplies the spectrum, from its intensities."""
         result, misfits = [], e.zero()
         for b, intensity in enumerate(intensities):
-            amplitude = e.load(amplitudes, layout.spectrum(strip, group) + b * layout.width)
+            amplitude = e.load(amplitudes, layout.spectrum(strip, group) + b * layout.width) * gain
             change, distance = constraint(e, poisson, scale, intensity, amplitude)
             result.append(change.fma(relax, e.constant(scale)))
             misfits = misfits + distance
@@ -130,11 +132,11 @@ def _middle_modes(e, layout, background, buffer, modes, factors):
 
 
 @intrinsic
-def constrain(typingctx, n, width, many, poisson, amplitudes, relax, background, buffer, modes):
+def constrain(typingctx, n, width, many, poisson, measured, relax, background, buffer, modes):
     """Columns forward, a step of ``relax`` towards the data, columns inverse; returns the misfit over n^2.
 
     ``background`` (of the unnormalised transform) adds to the model intensity; see `elements.constraint`."""
-    arguments = (amplitudes, relax, background, buffer, modes)
+    arguments = (measured, relax, background, buffer, modes)
     return lower(types.float64, (n, width, many, poisson), arguments, _constrain)
 
 

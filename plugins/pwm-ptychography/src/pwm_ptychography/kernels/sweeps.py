@@ -47,7 +47,7 @@ def make_sweep(
         state, mix, projection = memory
         obj, plane, pitch = image
         probes, spectra, increments, buffers, scratches = team
-        amplitudes, background, kernel = data
+        amplitudes, gains, background, kernel = data
         a, alpha, b, beta, relax = steps
         threads = len(probes)
         probe, spectrum, increment = probes[thread], spectra[thread], increments[thread]
@@ -57,7 +57,7 @@ def make_sweep(
             j = rounds[r, thread]
             if j >= 0:
                 patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
-                ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
+                ramp, measured = (ramps, j * 4 * n), ((amplitudes, j * size), gains[j])
                 if shifted:
                     shift_probe(n, width, spectrum, modes, ramp, work, probe)
                     bright = peak(n, width, probe, modes)
@@ -155,7 +155,7 @@ def make_gather(
     ):
         _ = version
         obj, plane, pitch = image
-        amplitudes, background, kernel = data
+        amplitudes, gains, background, kernel = data
         corners, ramps, frames, span = places
         relax, mix, projection = coefficients
         probe, increment, work = spaces
@@ -164,7 +164,7 @@ def make_gather(
             j = frames[i]
             patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
             object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
-            ramp, measured = (ramps, j * 4 * n), (amplitudes, j * size)
+            ramp, measured = (ramps, j * 4 * n), ((amplitudes, j * size), gains[j])
             if shifted:
                 shift_probe(n, width, spectrum, modes, ramp, work, probe)
                 increment[:] = 0
