@@ -20,7 +20,8 @@ class Detect(Operator):
     q, in quanta, is the squared modulus of x with mode ``intensity``, its real part with ``linear``,
     and x itself, complex, with ``quadrature`` (a receiver of both phases, as in MRI). With ``modes``
     the intensities of x (..., mode, y, x) add up over the incoherent modes. ``response`` is the
-    relative sensitivity of each pixel.
+    relative sensitivity of each pixel. ``background`` may be an array that broadcasts over the quanta, as
+    (frame, 1, 1) for one value a frame.
 
     Noise: ``poisson`` counts of quanta with Gaussian ``readout`` noise (counts, rms), ``gaussian``
     noise of that rms alone, or ``none``. A blur in the sensor is a C before a linear D.
@@ -29,7 +30,9 @@ class Detect(Operator):
     symbol = "D"
 
     gain: float = param(1.0, low=1e-12, unit="counts/quantum", symbol="g", doc="counts per quantum")
-    background: float = param(0.0, low=0.0, unit="quanta", symbol="b", doc="stray and dark quanta a pixel")
+    background: float | np.ndarray = param(
+        0.0, low=0.0, unit="quanta", symbol="b", doc="stray and dark quanta a pixel"
+    )
     mode: Literal["intensity", "linear", "quadrature"] = "intensity"
     modes: bool = False
     response: np.ndarray | None = None
@@ -54,18 +57,25 @@ class Detect(Operator):
             raise BadValue(f"{self}: incoherent modes add up as intensities; mode must be 'intensity'")
         if self.response is not None:
             freeze(self, "response")
+        if not np.all((np.asarray(self.background) >= 0) & np.isfinite(self.background)):
+            raise BadValue(f"{self}: an array of backgrounds must be finite and not negative")
 
     @property
     def linear(self) -> bool:  # type: ignore[override]
         """Whether the counts are linear in x: no squared modulus, and nothing added by nominal θ."""
-        return self.mode != "intensity" and self.background == 0
+        return self.mode != "intensity" and not np.any(self.background)
 
     def __str__(self) -> str:
         return f"D({self.label or self.name or ('g' if self.statistics == 'none' else 'g, η₁')})"
 
     def apply(self, x: torch.Tensor, gain: Number, background: Number, **theta: Any) -> torch.Tensor:
         require(self, x, **({"mode": None, "y": None, "x": None} if self.modes else {}))
-        q = self._quanta(x) + cast(scalar(background, x), x)
+        quanta = self._quanta(x)
+        q = quanta + cast(scalar(background, x), x)
+        if q.shape != quanta.shape:
+            raise BadValue(
+                f"{self} has backgrounds {tuple(np.shape(background))} for quanta {tuple(quanta.shape)}"
+            )
         counts = cast(scalar(gain, x), x) * q
         return counts if self.response is None else counts * self._sensitivity(x)
 

@@ -204,11 +204,19 @@ def test_exit_waves_that_do_not_fit_are_refused():
 @pytest.mark.parametrize("case", CASES)
 def test_the_tally_compares_model_and_data(case, threads):
     scan, counts, obj, probe = noisy(case)
+    counts = counts + 0.3  # shifted amplitudes are never 0
     background, scale = scan.rng.uniform(0.2, 1, FRAMES), scan.rng.uniform(0.5, 2, FRAMES)
     valid = scan.rng.random((N, N)) > 0.1
     engine = scan.sweeper(counts, obj, probe, valid)
     engine.set_scale(scale)
-    model = (scan.intensities(obj, probe) + background[:, None, None]) * valid
-    overlap = np.sqrt(model * counts / scale[:, None, None])
-    expected = np.stack([model.sum((1, 2)), overlap.sum((1, 2))], 1)
-    np.testing.assert_allclose(tally_all(engine, background, threads), expected, rtol=2e-6)
+    shift, floor = 0.1 / scale, 1 / scale
+    light = scan.intensities(obj, probe)
+    measured = np.sqrt(counts / scale[:, None, None])
+    plain = light + (background - shift)[:, None, None]
+    weight = 1 / (plain + floor[:, None, None])
+    root = measured - shift[:, None, None] / measured
+    excess = weight * (root**2 - plain)
+    terms = weight * light**2, excess * light, weight, excess
+    expected = np.stack([(term * valid).sum((1, 2)) for term in terms], 1)
+    found = tally_all(engine, background, shift, floor, threads)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)

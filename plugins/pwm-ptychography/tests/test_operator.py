@@ -95,6 +95,25 @@ def test_compiled_and_torch_derivatives_agree(fraction, flux, threads):
         assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.parametrize("block", [1, 100])
+def test_each_frame_may_have_its_own_background(block, monkeypatch):
+    rng = np.random.default_rng(5)
+    operator = scan(0.3, rng=rng, gain=2.5)
+    background = rng.uniform(0, 3, (16, 1, 1))
+    lit = operator.at({"detector.background": background})
+    x = random_object(operator, rng)
+    monkeypatch.setattr("pwm_ptychography.operator._BLOCK", 24 * 24 * 16 * block)
+    np.testing.assert_allclose(lit(x), operator(x) + 2.5 * background, rtol=1e-12)
+    np.testing.assert_array_equal(operator(x, {"detector.background": background}), lit(x))
+    assert check_operator(lit, x).ok
+    dx = torch.from_numpy(random_object(operator, rng))
+    kept = [o.derivative(torch.from_numpy(x))[0](dx) for o in (lit, operator)]
+    torch.testing.assert_close(*kept)
+    v = rng.standard_normal(lit(x).shape)
+    _, slopes = lit.vjp(x, v, wrt=["detector.background"])
+    np.testing.assert_allclose(slopes["detector.background"], 2.5 * v.sum((1, 2), keepdims=True))
+
+
 def test_whole_pixel_positions_cut_exact_patches():
     operator = scan()
     x = random_object(operator, np.random.default_rng(0))

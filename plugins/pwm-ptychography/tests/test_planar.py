@@ -8,6 +8,8 @@ from pwm_ptychography.engine.groups import GroupSweep
 from pwm_ptychography.engine.planar import PlanarEngine
 from pwm_ptychography.modality import Ptychography
 
+from pwm_core.errors import Unsuitable
+
 STEPS = {"object_step": 0.9, "probe_step": 0.5}
 
 
@@ -141,40 +143,50 @@ def test_memory_stays_within_a_multiple_of_the_data():
 
 
 def unequal(**simulate):
-    """Noise-free frames that differ in flux, on a background that does not; their flux and the object."""
+    """Noise-free frames that differ in flux and background; both, and the object."""
     given, truth = problem(**simulate)
     flux = np.random.default_rng(3).uniform(0.5, 1.5, len(given.y))
     flux /= flux.mean()
-    operator = given.operator.at({"detector.background": 0.5})
-    return given.replace(operator=operator, y=operator(truth.x, {"probe.flux": flux})), flux, truth.x
+    background = np.random.default_rng(4).uniform(0, 0.3 * given.y.mean(), len(given.y))[:, None, None]
+    theta = {"probe.flux": flux, "detector.background": background}
+    return given.replace(y=given.operator(truth.x, theta)), theta, truth.x
 
 
 @pytest.mark.parametrize("coherent", [True, False], ids=["one mode", "modes"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_flux_equals_the_torch_engines(coherent, masked):
+def test_flux_and_background_equal_the_torch_engines(coherent, masked):
     mask = np.random.default_rng(2).random((32, 32)) > 0.1 if masked else None
-    given, flux, _ = unequal(mask=mask, coherent=coherent)
-    engines = make_engine(given), TorchEngine(given)
+    given, true, _ = unequal(mask=mask, coherent=coherent)
+    engines = [make(given, stabilised=masked) for make in (make_engine, TorchEngine)]
     assert isinstance(engines[0], PlanarEngine)
     for engine in engines:
         for _ in range(4):
             engine.pie_sweep(torch.arange(engine.frames), alpha=0.8, beta=1.0, **STEPS)
-            engine.fit_flux()
-    found = [engine.theta()["probe.flux"].numpy() for engine in engines]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
-    assert np.abs(found[0] - flux).max() < 0.5 * np.abs(1 - flux).max()
+            engine.fit_frames(flux=True, background=True)
+    for name, value in true.items():
+        fast, plain = (engine.theta()[name].numpy() for engine in engines)
+        np.testing.assert_allclose(fast, plain, rtol=1e-3)
+        assert np.corrcoef(fast.ravel(), value.ravel())[0, 1] > 0.9
     assert relative(engines[0].object, engines[1].object) < 2e-3
     assert relative(engines[0].probe, engines[1].probe) < 2e-3
     misfits = [engine.gather().misfit for engine in engines]
     assert misfits[0] == pytest.approx(misfits[1], rel=1e-2)
 
 
-def test_the_true_flux_is_a_fixed_point():
-    """Beside a background, which is no part of it."""
-    given, flux, truth = unequal()
-    known = given.replace(operator=given.operator.at({"probe.flux": flux}), initial=truth)
+def test_true_flux_and_background_are_a_fixed_point():
+    given, true, truth = unequal()
+    known = given.replace(operator=given.operator.at(true), initial=truth)
     for engine in (make_engine(known), TorchEngine(known)):
         misfit = engine.pie_sweep(torch.arange(engine.frames), alpha=1.0, beta=1.0, **STEPS)
-        engine.fit_flux()
+        engine.fit_frames(flux=True, background=True)
         assert float(misfit) < 1e-5 * engine.power
-        np.testing.assert_allclose(engine.theta()["probe.flux"], flux, rtol=1e-4)
+        np.testing.assert_allclose(engine.theta()["probe.flux"], true["probe.flux"], rtol=1e-4)
+        np.testing.assert_allclose(engine.background, true["detector.background"].flatten(), rtol=2e-3)
+
+
+def test_a_background_that_is_not_one_number_a_frame_is_refused():
+    given, _ = problem()
+    operator = given.operator.at({"detector.background": np.ones((1, 32, 32))})
+    for engine in (make_engine, TorchEngine):
+        with pytest.raises(Unsuitable, match=r"one for each frame in an array \(25, 1, 1\)"):
+            engine(given.replace(operator=operator))

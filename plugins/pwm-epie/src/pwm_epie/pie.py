@@ -25,6 +25,9 @@ class _PIE(Reconstructor):
         0, low=0, high=5, doc="coherent components in which the probe may vary from frame to frame (OPR)"
     )
     flux: bool = param(False, doc="fit the incident intensity of each frame")
+    background: bool = param(
+        False, doc="fit a uniform background of each frame, as the most likely one for counts of quanta"
+    )
     update_probe: bool = param(True, doc="retrieve the probe; otherwise it is taken as known")
     object_step: float = param(0.9, low=0.0, high=1.5, doc="step of the object")
     probe_step: float = param(0.3, low=0.0, high=1.5, doc="step of the probe after the warm-up")
@@ -61,8 +64,8 @@ class _PIE(Reconstructor):
                 engine.accelerate(self.momentum, fall * self.feedback)
             if self.update_probe:
                 engine.settle_probe()
-            if self.flux:
-                engine.fit_flux()
+            if self.flux or self.background:
+                engine.fit_frames(self.flux, self.background)
             if refinement is not None and sweep + 1 >= self.positions_start:
                 refinement.step()
             yield Iterate(engine.object, loss=misfit / engine.power, theta=_theta(engine, refinement))

@@ -66,7 +66,8 @@ class CompiledFarField:
 def _slope(operator: Diffraction, x: torch.Tensor) -> torch.Tensor:
     """Counts a quantum, (1, y, x)."""
     dark = torch.zeros((1, 1, *operator.scan.window), dtype=x.dtype, device=x.device)
-    lit, unlit = (operator.detector._forward(waves, {}) for waves in (dark + 1, dark))
+    detector = operator.detector.replace(background=0.0)
+    lit, unlit = (detector._forward(waves, {}) for waves in (dark + 1, dark))
     return lit - unlit
 
 

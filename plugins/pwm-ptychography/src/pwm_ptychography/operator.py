@@ -110,6 +110,8 @@ class Diffraction(Compose):
         corners, fractions = corners.to(x.device), fractions.to(x.device)
         modes = self.modes(x, theta)
         weights, flux = (_value(self.probe, name, theta, x.device) for name in ("weights", "flux"))
+        dark = _value(self.detector, "background", theta, x.device)
+        each = np.ndim(dark) == 3 and len(dark) == len(corners)  # one background a frame
         pixels = math.prod(self.scan.window)
         size = max(1, _BLOCK // (modes.shape[0] * pixels * x.element_size()))
         moved = fractions.requires_grad or bool((fractions.abs() > 1e-6).any())
@@ -124,7 +126,9 @@ class Diffraction(Compose):
             exit_waves = self.scan.patches(x, corners)[:, None] * probe
             if moved and self.propagate.method != "fraunhofer":  # the far field does not see where a wave is
                 exit_waves = displaced(exit_waves, -shift)
-            return self.detector._forward(self.propagate._forward(exit_waves, theta), theta)
+            at_detector = self.propagate._forward(exit_waves, theta)
+            own_dark = {f"{self.detector.name}.background": dark[part]} if each else {}
+            return self.detector._forward(at_detector, {**theta, **own_dark})
 
         graded = any(t.requires_grad for t in (x, modes, fractions))
         keep = graded and torch.is_grad_enabled() and len(corners) > size

@@ -142,8 +142,11 @@ class Engine(Protocol):
         momentum of mPIE (Maiden, Johnson & Li 2017).
         """
 
-    def fit_flux(self) -> None:
-        """Fit the incident intensity of each frame at the present object and probe; `theta` reports it."""
+    def fit_frames(self, flux: bool, background: bool) -> None:
+        """One step of what is asked for of each frame, at the present object and probe; `theta` reports it.
+
+        ``flux`` is the relative incident intensity, ``background`` one number of quanta in all elements.
+        """
 
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Right side (frame, 2) and matrix (frame, 2, 2) of each frame's displacement, in pixels.

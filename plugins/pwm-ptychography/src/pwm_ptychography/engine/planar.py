@@ -15,10 +15,18 @@ from ..kernels.batch import gather_all
 from ..kernels.pie import Sweeper
 from ..kernels.tally import tally_all
 from ..operator import Diffraction, diffraction_of
-from .frames import fitted_flux
+from .frames import FLOOR, fitted, fitted_background, fitted_flux
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .modes import orthogonalise
-from .setup import amplitudes, model_offset, near_field_kernel, start_flux, start_modes, start_positions
+from .setup import (
+    amplitudes,
+    model_shift,
+    near_field_kernel,
+    start_background,
+    start_flux,
+    start_modes,
+    start_positions,
+)
 
 _WORTH_THREADS = 128  # windows from which a second thread pays in a sequential sweep
 
@@ -45,8 +53,8 @@ class PlanarEngine:
             propagator=None if kernel is None else kernel.numpy(),
         )
         self.frames = len(corners)
-        self._dark = model_offset(operator, stabilised)
-        self._set_flux(start_flux(operator))
+        self.shift = model_shift(stabilised)
+        self._set(start_flux(operator), start_background(operator))
         self.power = _power(problem, operator)
         self.threads = torch.get_num_threads()
         self._last: np.ndarray | None = None
@@ -148,16 +156,21 @@ class PlanarEngine:
             parts += np.float32(feedback) * momentum
         self._last = parts.copy()
 
-    def fit_flux(self) -> None:
-        sums = tally_all(self.sweeper, self.offset, self.threads)
-        flux, mean = fitted_flux(self.flux, torch.from_numpy(sums))
-        self.sweeper.scale_probe(float(mean) ** 0.5)
-        self._set_flux(flux)
+    def fit_frames(self, flux: bool, background: bool) -> None:
+        marks = self.offset, (self.shift / self.flux).numpy(), (FLOOR / self.flux).numpy()
+        sums = torch.from_numpy(tally_all(self.sweeper, *marks, self.threads))
+        new, dark = self.flux, self.background
+        if flux:
+            new, mean = fitted_flux(self.flux, sums)
+            self.sweeper.scale_probe(float(mean) ** 0.5)
+        if background:
+            dark = fitted_background(self.background, self.flux, sums)
+        self._set(new, dark)
 
-    def _set_flux(self, flux: torch.Tensor) -> None:
-        self.flux = flux
+    def _set(self, flux: torch.Tensor, background: torch.Tensor) -> None:
+        self.flux, self.background = flux, background
         self.sweeper.set_scale(flux.numpy())
-        self.offset = self._dark / flux.numpy()
+        self.offset = ((background + self.shift) / flux).numpy()
 
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         sums = gather_all(self.sweeper, track=True, background=self.offset, threads=self.threads)
@@ -179,7 +192,7 @@ class PlanarEngine:
 
     def theta(self) -> dict[str, Any]:
         found: dict[str, Any] = {"probe.modes": self.probe}
-        return {**found, "probe.flux": self.flux} if bool((self.flux != 1).any()) else found
+        return found | fitted(self.operator, self.flux, self.background)
 
 
 def _tensors(sums: batch.Sums) -> Sums:

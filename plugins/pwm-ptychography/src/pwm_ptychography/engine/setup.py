@@ -55,9 +55,20 @@ def start_flux(operator: Diffraction) -> torch.Tensor:
     return torch.ones(frames).double() if known is None else torch.as_tensor(known).double().clone()
 
 
-def model_offset(operator: Diffraction, stabilised: bool) -> float:
-    """What is added to |Ψ|² before the root is compared with the amplitudes, in quanta."""
-    return operator.detector.background + (0.25 if stabilised else 0.0)
+def start_background(operator: Diffraction) -> torch.Tensor:
+    """The assumed background (frame), in quanta, float64; Unsuitable unless each frame has one number."""
+    known, frames = torch.tensor(operator.detector.background).double(), len(operator.scan.positions)
+    if known.shape not in ((), (1, 1, 1), (frames, 1, 1)):
+        raise Unsuitable(
+            f"a background must be one number, or one for each frame in an array ({frames}, 1, 1), "
+            f"got {tuple(known.shape)}"
+        )
+    return known.flatten().expand(frames).clone()
+
+
+def model_shift(stabilised: bool) -> float:
+    """What is added to model intensities, in quanta, before their root is compared with the amplitudes."""
+    return 0.25 if stabilised else 0.0
 
 
 def higher_modes(first: torch.Tensor, count: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from pwm_core.problem import Problem
 from ..illumination import displaced, in_frames, shift_ramp
 from ..operator import diffraction_of
 from . import batches
-from .frames import fitted_flux
+from .frames import SUMS, fitted, fitted_background, fitted_flux, tally
 from .groups import GroupSweep
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .loop import pie_loop
@@ -20,8 +20,9 @@ from .modes import orthogonalise
 from .setup import (
     amplitudes,
     higher_modes,
-    model_offset,
+    model_shift,
     near_field_kernel,
+    start_background,
     start_flux,
     start_modes,
     start_positions,
@@ -38,6 +39,7 @@ class TorchEngine:
     ``valid``      its mask, or None
     ``weights``    (frame, component) where the probe may vary coherently from frame to frame, or None
     ``flux``       (frame) relative incident intensity, which the amplitudes are divided by the root of
+    ``background`` (frame) in quanta
     ``offset``     (frame) what is added to the intensity of the waves, in quanta over the flux
 
     ``components`` more than 0 make the probe of frame j the coherent sum Σ_k u_jk E_k of 1 + components
@@ -61,7 +63,6 @@ class TorchEngine:
         self.fractions = self.fractions.to(self.object.device, self.object.real.dtype)
         self.moved = bool((self.fractions.abs() > 1e-3).any())
         self.amplitude = self._arranged(amplitudes(problem.data, operator, stabilised))
-        self.offset = self.amplitude.new_full((self.frames,), model_offset(operator, stabilised))
         self.valid = None
         if problem.mask is not None:
             mask = torch.as_tensor(problem.mask, device=problem.device).expand(problem.y.shape)
@@ -70,9 +71,10 @@ class TorchEngine:
             float((a**2 if v is None else a**2 * v).sum(dtype=torch.float64))
             for a, v in self._blocks(self.amplitude, self.valid)
         )
+        self.shift = model_shift(stabilised)
         self.flux = torch.ones(self.frames, dtype=torch.float64, device=self.object.device)
-        if operator.probe.flux is not None:
-            self._set_flux(start_flux(operator).to(self.flux))
+        self.offset = torch.empty_like(self.flux, dtype=self.amplitude.dtype)
+        self._set(*(known.to(self.flux) for known in (start_flux(operator), start_background(operator))))
         self._last: torch.Tensor | None = None
         self._momentum = torch.zeros_like(self.object)
         self._sweeps: dict[tuple, GroupSweep] = {}
@@ -122,7 +124,7 @@ class TorchEngine:
         is I/|Ψ|², and what is returned is Σ |Ψ|² − I − I log(|Ψ|²/I).
         """
         measured = self.amplitude[frames]
-        modulus = self.modulus(waves, frames)
+        modulus = ((waves.real**2 + waves.imag**2).sum(1) + self.offset[frames, None, None]).sqrt()
         factor = measured / modulus.clamp(min=torch.finfo(modulus.dtype).tiny ** 0.5)
         misfit = (modulus - measured) ** 2
         if poisson:
@@ -132,10 +134,6 @@ class TorchEngine:
             valid = self.valid[frames]
             factor, misfit = torch.where(valid, factor, 1.0), misfit * valid
         return waves * factor[:, None], misfit.sum()
-
-    def modulus(self, waves: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """What is compared with the amplitudes of these frames, from their waves at the detector."""
-        return ((waves.real**2 + waves.imag**2).sum(1) + self.offset[frames, None, None]).sqrt()
 
     # -- what methods call ----------------------------------------------------------------------
 
@@ -229,18 +227,20 @@ class TorchEngine:
         self.weights.copy_(own * size)
         self.probe.copy_(((power[:, None] * mixing) @ basis.T / size).view_as(self.probe))
 
-    def fit_flux(self) -> None:
-        flux, mean = fitted_flux(self.flux, self._tally())
-        self.probe *= mean.sqrt()
-        self._set_flux(flux)
+    def fit_frames(self, flux: bool, background: bool) -> None:
+        sums, new, dark = self._tally(), self.flux, self.background
+        if flux:
+            new, mean = fitted_flux(self.flux, sums)
+            self.probe *= mean.sqrt()
+        if background:
+            dark = fitted_background(self.background, self.flux, sums)
+        self._set(new, dark)
 
     def theta(self) -> dict[str, Any]:
         found: dict[str, Any] = {"probe.modes": self.probe}
         if self.weights is not None:
             found["probe.weights"] = self.weights
-        if bool((self.flux != 1).any()):
-            found["probe.flux"] = self.flux
-        return found
+        return found | fitted(self.operator, self.flux, self.background)
 
     def positions(self) -> torch.Tensor:
         """Where the frames are on the sample (frame, 2), in metres."""
@@ -249,22 +249,22 @@ class TorchEngine:
         return pixels * scan.pixel_size + torch.tensor(scan.origin, dtype=torch.float64, device=pixels.device)
 
     def _tally(self) -> torch.Tensor:
-        """Σ |Ψ|² and Σ |Ψ| √I over the valid elements of each frame (frame, 2)."""
-        found = torch.empty(self.frames, 2, dtype=torch.float64, device=self.object.device)
+        """The sums of `frames.tally` for all frames."""
+        found = torch.empty(self.frames, SUMS, dtype=torch.float64, device=self.object.device)
         for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
             waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
-            modulus = self.modulus(waves, frames)
-            if self.valid is not None:
-                modulus = modulus * self.valid[frames]
-            pairs = (modulus, modulus), (modulus, self.amplitude[frames])
-            found[frames] = torch.stack([(a * b).sum((1, 2)) for a, b in pairs], 1).double()
+            valid = None if self.valid is None else self.valid[frames]
+            light, flux = (waves.real**2 + waves.imag**2).sum(1), self.flux[frames]
+            found[frames] = tally(
+                light, self.amplitude[frames], valid, flux, self.background[frames], self.shift
+            )
         return found
 
-    def _set_flux(self, flux: torch.Tensor) -> None:
-        change = (self.flux / flux).to(self.amplitude)
-        self.amplitude *= change.sqrt()[:, None, None]
-        self.offset *= change
-        self.flux = flux
+    def _set(self, flux: torch.Tensor, background: torch.Tensor) -> None:
+        if bool((flux != self.flux).any()):
+            self.amplitude *= (self.flux / flux).sqrt().to(self.amplitude)[:, None, None]
+        self.flux, self.background = flux, background
+        self.offset.copy_((background + self.shift) / flux)
 
     def _vary(self, components: int) -> None:
         """Begin with the same probe in every frame, and weak components that frames may take up."""

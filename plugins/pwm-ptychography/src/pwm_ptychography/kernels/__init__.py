@@ -3,7 +3,7 @@
 =========================  ===========================================================================
 `pie`                      `Sweeper`: ePIE, rPIE and relatives
 `batch`                    `gather_all` and company: gradients, projections, position refinement
-`tally`                    `tally_all`: sums of each position that tell its flux
+`tally`                    `tally_all`: sums of each position that tell its flux and background
 `tangent`, `changes`       `Tangent`: products with the derivative and its adjoint; their compiled loops
 `plan`, `positions`        array orders and buffers; checks of per-position input
 `sweeps`                   compiled loops over positions, cached on disk

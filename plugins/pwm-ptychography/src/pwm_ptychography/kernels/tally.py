@@ -1,4 +1,4 @@
-"""How the model of each position compares with its data, in a few sums: what its flux follows from."""
+"""Model and data of each position in a few sums, from which flux and background follow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba.core import types
 from pwm_core.compiling import compiled
 
 from .elements import TINY, Total, power
-from .functions import rsqrt
+from .functions import reciprocal
 from .lowering import intrinsic, lower
 from .near import filtered, shift_probe
 from .passes import (
@@ -25,25 +25,32 @@ from .passes import (
 from .plan import aligned
 from .positions import per_position
 from .steps import exit_wave
-from .sweeps import SOURCES, f32
+from .sweeps import SOURCES
 from .threads import run_threads
 from .threads import share as part_of
 
 if TYPE_CHECKING:
     from .pie import Sweeper
 
-SUMS = 2  # over the valid pixels of a position: |wave|^2, |wave| amplitude
+SUMS = 4
 
 
-def tally_all(engine: Sweeper, background: Any = 0.0, threads: int = 1) -> np.ndarray:
-    """The sums (positions, SUMS), float64, at a sweeper's present object and probe.
+def tally_all(
+    engine: Sweeper, background: Any = 0.0, shift: Any = 0.0, floor: Any = 1.0, threads: int = 1
+) -> np.ndarray:
+    """Sums (positions, SUMS), float64, over valid pixels, at a sweeper's present object and probe:
 
-    |wave| is sqrt(sum |wave_m|^2 + background), amplitudes are those of the scaled data."""
+        w u^2, w u d, w and w d with u = sum |wave_m|^2, d = y - (u + background - shift),
+        y = (b - shift / b)^2 and w = 1 / (u + background - shift + floor).
+
+    b are the amplitudes of the scaled data; ``shift`` is what they and the background have been given to make
+    the variance of few counts the same.  What is added can be one number or one a position."""
     p, count = engine.plan, len(engine.data)
     run = make_tally(p.n, p.width, int(engine.modes > 1), int(engine.near), int(engine.shifted))
     found = np.zeros((count, SUMS))
-    light = per_position(background, count, "background")
-    data = engine.data.reshape(-1), engine.gains, light, engine.kernel
+    named = ("background", background), ("shift", shift), ("floor", floor)
+    added = np.stack([per_position(values, count, name) for name, values in named], 1)
+    data = engine.data.reshape(-1), engine.gains, added, engine.kernel
 
     def work(t: int) -> None:
         places = engine.corners, engine.ramps, part_of(count, threads, t)
@@ -59,33 +66,44 @@ def tally_all(engine: Sweeper, background: Any = 0.0, threads: int = 1) -> np.nd
 class _Tally:
     """Adds pixels up, 8 vectors or so at a time."""
 
-    def __init__(self, e, scale):
-        self.e, self.scale, self.totals = e, scale, [Total(e) for _ in range(SUMS)]
+    def __init__(self, e, scale, background, shift, floor):
+        self.e, self.scale, self.background, self.shift, self.floor = e, scale, background, shift, floor
+        self.totals = [Total(e) for _ in range(SUMS)]
 
     def add(self, intensities, amplitudes):
         sums = [self.e.zero() for _ in self.totals]
         for intensity, amplitude in zip(intensities, amplitudes, strict=True):
-            valid = self.e.select_negative(amplitude, self.e.zero(), intensity)
-            terms = valid * self.scale, valid * rsqrt(self.e, intensity) * amplitude
+            terms = [self._valid(amplitude, term) for term in self._terms(intensity, amplitude)]
             sums = [total + term for total, term in zip(sums, terms, strict=True)]
         for total, part in zip(self.totals, sums, strict=True):
             total.add(part)
+
+    def _terms(self, intensity, amplitude):
+        light, measured = intensity * self.scale, amplitude * self.scale**-0.5
+        root = measured - self.shift * reciprocal(self.e, self.e.maximum(measured, self.e.constant(TINY)))
+        quanta = light + (self.background - self.shift)
+        weight = reciprocal(self.e, quanta + self.floor)
+        excess, lit = weight * (root * root - quanta), weight * light
+        return lit * light, light * excess, weight, excess
+
+    def _valid(self, amplitude, term):
+        return self.e.select_negative(amplitude, self.e.zero(), term)
 
     def store(self, where):
         for k, total in enumerate(self.totals):
             self.e.builder.store(total.value(), self.e.pointer(where, k))
 
 
-def _tally_far(e, layout, many, measured, background, modes, work, sums):
+def _tally_far(e, layout, many, measured, added, modes, work, sums):
     amplitudes, gain = measured
-    tally, background, modes = _Tally(e, 1.0 / layout.n**2), background + TINY, modes if many else 1
+    tally, modes = _Tally(e, 1.0 / layout.n**2, *added), modes if many else 1
     twiddles_of = column_twiddles(e, layout)
     with e.loop(layout.strips) as strip:
         with e.loop(modes) as mode:
             columns_forward(e, layout, work[0] + mode * layout.tiles, strip)
         with e.loop(layout.columns) as group:
             twiddles = twiddles_of(group)
-            totals = [e.variable(background) for _ in range(8)]
+            totals = [e.variable(e.zero()) for _ in range(8)]
             with e.loop(modes) as mode:
                 values = spectrum_forward(e, layout, work[0] + mode * layout.tiles, strip, group, twiddles)
                 for value, (get, put) in zip(values, totals, strict=True):
@@ -97,19 +115,19 @@ def _tally_far(e, layout, many, measured, background, modes, work, sums):
 
 
 @intrinsic
-def tally_far(typingctx, n, width, many, measured, background, modes, work, sums):
-    """From transformed rows: columns forward, and the sums.  ``measured`` is as in `steps`, ``background``
-    that of the unnormalised transform."""
-    arguments = (measured, background, modes, work, sums)
+def tally_far(typingctx, n, width, many, measured, added, modes, work, sums):
+    """From transformed rows: columns forward, and the sums.  ``measured`` is as in `steps`; ``added`` are
+    background, shift and floor."""
+    arguments = (measured, added, modes, work, sums)
     return lower(types.none, (n, width, many), arguments, _tally_far)
 
 
-def _tally_near(e, layout, many, moved, measured, background, kernel, ramps, modes, work, sums):
+def _tally_near(e, layout, many, moved, measured, added, kernel, ramps, modes, work, sums):
     (amplitudes, gain), (buffer, scratch) = measured, work
-    tally, background, modes = _Tally(e, 1.0), background + TINY, modes if many else 1
+    tally, modes = _Tally(e, 1.0, *added), modes if many else 1
 
     def group_of_rows(strip, rows, finish):
-        totals = [e.variable(background) for _ in rows]
+        totals = [e.variable(e.zero()) for _ in rows]
         with e.loop(modes) as mode:
             load, _ = through(e, scratch + mode * layout.strip, layout.unit)
             for value, (get, put) in zip(finish(load(None, rows)), totals, strict=True):
@@ -127,9 +145,9 @@ def _tally_near(e, layout, many, moved, measured, background, kernel, ramps, mod
 
 
 @intrinsic
-def tally_near(typingctx, n, width, many, moved, measured, background, kernel, ramps, modes, work, sums):
+def tally_near(typingctx, n, width, many, moved, measured, added, kernel, ramps, modes, work, sums):
     """From transformed rows: propagation (see `near.constrain_near`), and the sums."""
-    arguments = (measured, background, kernel, ramps, modes, work, sums)
+    arguments = (measured, added, kernel, ramps, modes, work, sums)
     return lower(types.none, (n, width, many, moved), arguments, _tally_near)
 
 
@@ -142,7 +160,7 @@ def make_tally(n: int, width: int, many: int, near: int, shifted: int) -> Any:
     def tally_positions(image, modes, spectrum, data, places, spaces, sums):
         _ = version
         obj, plane, pitch = image
-        amplitudes, gains, background, kernel = data
+        amplitudes, gains, marks, kernel = data
         corners, ramps, span = places
         probe, work = spaces
         for j in range(span[0], span[1]):
@@ -151,10 +169,10 @@ def make_tally(n: int, width: int, many: int, near: int, shifted: int) -> Any:
             if shifted:
                 shift_probe(n, width, spectrum, modes, ramp, work, probe)
             exit_wave(n, width, patch, probe, modes, work)
+            added = (marks[j, 0], marks[j, 1], marks[j, 2])
             if near:
-                tally_near(n, width, many, shifted, measured, background[j], kernel, ramp, modes, work, found)
+                tally_near(n, width, many, shifted, measured, added, kernel, ramp, modes, work, found)
             else:
-                light = f32(background[j] * size)
-                tally_far(n, width, many, measured, light, modes, work, found)
+                tally_far(n, width, many, measured, added, modes, work, found)
 
     return tally_positions
