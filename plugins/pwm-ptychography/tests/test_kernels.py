@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.fft
+from pwm_ptychography.kernels.batch import new_state, overlap_all
 from pwm_ptychography.kernels.layout import radices_for
 from pwm_ptychography.kernels.pie import Sweeper
 from pwm_ptychography.kernels.plan import plan
@@ -394,3 +395,30 @@ def test_narrower_processors_give_the_same(cpu, features, tmp_path):
 def test_compiled_sweeps_are_found_again_by_the_next_process(tmp_path):
     hits = [run_script(NUMBA_CACHE_DIR=str(tmp_path))[2] for _ in range(2)]
     assert hits == ["0", "1"]
+
+
+def test_a_varying_probe_with_weights_of_one_is_the_plain_one():
+    """One component with weight 1 everywhere is the plain sweep, but for the change of its weight."""
+    (amplitudes, corners, obj, probe), options = scene((16, 16))
+    varied = Sweeper(amplitudes, corners, obj, probe, weights=np.ones((24, 1)), **options)
+    plain = Sweeper(amplitudes, corners, obj, probe, **options)
+    for tested in (varied, plain):
+        tested.sweep(range(24), **RPIE)
+    assert distance(varied.get_object(), plain.get_object()) < 1e-5
+    assert distance(varied.get_probe(), plain.get_probe()) < 1e-5
+    assert np.abs(varied.get_weights() - 1).max() > 1e-3
+    with pytest.raises(BadValue, match="weights"):
+        plain.set_weights(np.ones((24, 1)))
+    with pytest.raises(Unsuitable, match="one probe"):
+        overlap_all(varied, new_state(varied))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_varying_probe_is_swept_by_several_threads(threads):
+    (amplitudes, corners, obj, probe), options = scene((16, 16), modes=3, mask=True)
+    weights = np.zeros((24, 3), complex)
+    weights[:, 0] = 1
+    varied = Sweeper(amplitudes, corners, obj, probe, weights=weights, **options)
+    misfits = [varied.sweep(range(24), threads=threads, **RPIE).sum() for _ in range(10)]
+    assert misfits[-1] < 0.7 * misfits[0]
+    assert np.isfinite(varied.get_weights()).all()

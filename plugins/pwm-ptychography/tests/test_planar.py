@@ -190,3 +190,45 @@ def test_a_background_that_is_not_one_number_a_frame_is_refused():
     for engine in (make_engine, TorchEngine):
         with pytest.raises(Unsuitable, match=r"one for each frame in an array \(25, 1, 1\)"):
             engine(given.replace(operator=operator))
+
+
+def wandering(**simulate):
+    """Frames of a beam that wanders by a pixel to either side."""
+    given, truth = problem(**simulate)
+    wave = given.operator.probe.wave[0]
+    modes = np.stack([wave, (np.roll(wave, 1, 1) - np.roll(wave, -1, 1)) / 2])
+    swing = np.sin(np.linspace(0, 6, len(given.y)))
+    weights = np.stack([np.ones_like(swing), swing], 1).astype(np.complex64)
+    return given.replace(y=given.operator(truth.x, {"probe.modes": modes, "probe.weights": weights}))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_a_varying_probe_equals_the_torch_engines(moved, alpha):
+    given = wandering()
+    engines = make_engine(given, components=2), TorchEngine(given, components=2)
+    assert isinstance(engines[0], PlanarEngine)
+    shift = 0.4 * torch.from_numpy(np.random.default_rng(1).standard_normal((engines[0].frames, 2)))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(engines[0].frames))
+    misfits = []
+    for engine in engines:
+        if moved:
+            engine.move(shift)
+        for _ in range(3):
+            misfit = engine.pie_sweep(order, alpha=alpha, beta=1.0, **STEPS)
+        misfits.append(float(misfit))
+    assert misfits[0] == pytest.approx(misfits[1], rel=2e-3)
+    assert relative(engines[0].object, engines[1].object) < 2e-3
+    assert relative(engines[0].probe, engines[1].probe) < 2e-3
+    found = [engine.theta()["probe.weights"] for engine in engines]
+    assert relative(*found) < 2e-3
+    assert float(found[1][:, 1:].abs().max()) > 0.01
+    for engine in engines:
+        engine.settle_probe()
+        engine.fit_frames(flux=True, background=False)
+    theta = [engine.theta() for engine in engines]
+    frames = [torch.einsum("fm,myx->fyx", t["probe.weights"], t["probe.modes"]) for t in theta]
+    assert relative(*frames) < 2e-3
+    np.testing.assert_allclose(theta[0]["probe.flux"], theta[1]["probe.flux"], rtol=1e-3)
+    misfits = [engine.gather().misfit for engine in engines]
+    assert misfits[0] == pytest.approx(misfits[1], rel=2e-3)

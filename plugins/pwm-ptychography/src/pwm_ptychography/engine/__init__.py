@@ -33,19 +33,18 @@ def make_engine(
 
     Compiled kernels serve square windows of the native sizes (64, 128, 256 and their like) in single
     precision on a CPU; torch serves the rest. ``modes`` is the number of incoherent modes of the probe,
-    by default as many as the assumed illumination has. A probe that varies from frame to frame
-    (``components``) is torch's too. ``stabilised`` amplitudes are unbiased where a detector element holds
-    less than a few quanta.
+    by default as many as the assumed illumination has. With ``components`` the probe varies from frame to
+    frame: so many coherent ones are added, with weights of each frame (orthogonal probe relaxation).
+    ``stabilised`` amplitudes are unbiased where a detector element holds less than a few quanta.
     """
     if components and modes is not None and modes > 1:
         raise BadValue(f"a probe that varies from frame to frame has one incoherent mode, got modes={modes}")
     height, width = diffraction_of(problem).scan.window
-    plain = not components and problem.device == "cpu" and problem.dtype == "complex64"
-    if plain and height == width:
+    if problem.device == "cpu" and problem.dtype == "complex64" and height == width:
         from ..kernels.plan import plan
 
         if plan(height) is not None:
             from .planar import PlanarEngine
 
-            return PlanarEngine(problem, modes, stabilised)
+            return PlanarEngine(problem, modes, components, stabilised)
     return TorchEngine(problem, modes, components, stabilised)

@@ -1,4 +1,4 @@
-"""Incoherent modes of a probe: orthogonal, sorted by power, as few as needed."""
+"""Incoherent modes of a probe, and coherent components: orthogonal, sorted by power, as few as needed."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ def orthogonalise(modes: torch.Tensor, keep: float = 0.0) -> torch.Tensor:
     count = max(1, int((power >= keep * power.sum()).sum()))
     rotated = (mixing.T.to(flat.dtype) @ flat)[:count]
     return rotated.reshape(count, *modes.shape[1:])
+
+
+def principal(components: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Orthogonal components (component, y, x), the strongest first, and their weights (frame, component).
+
+    They are the singular value decomposition of the frames' probes, with weights of mean square 1.
+    """
+    basis, small = torch.linalg.qr(components.flatten(1).T)
+    own, power, mixing = torch.linalg.svd(weights @ small.T, full_matrices=False)
+    size = len(weights) ** 0.5
+    return ((power[:, None] * mixing) @ basis.T / size).view_as(components), own * size

@@ -17,12 +17,13 @@ from ..kernels.tally import tally_all
 from ..operator import Diffraction, diffraction_of
 from .frames import FLOOR, fitted, fitted_background, fitted_flux
 from .interface import ALTERNATING, Projection, Reflection, Sums
-from .modes import orthogonalise
+from .modes import orthogonalise, principal
 from .setup import (
     amplitudes,
     model_shift,
     near_field_kernel,
     start_background,
+    start_components,
     start_flux,
     start_modes,
     start_positions,
@@ -34,7 +35,9 @@ _WORTH_THREADS = 128  # windows from which a second thread pays in a sequential 
 class PlanarEngine:
     """See :class:`~pwm_ptychography.engine.interface.Engine`."""
 
-    def __init__(self, problem: Problem, modes: int | None = None, stabilised: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, modes: int | None = None, components: int = 0, stabilised: bool = False
+    ) -> None:
         self.operator = operator = diffraction_of(problem)
         start = problem.start
         corners, fractions = start_positions(operator)
@@ -43,14 +46,18 @@ class PlanarEngine:
         far = kernel is None
         moved = bool((fractions.abs() > 1e-3).any())
         mask = None if problem.mask is None else np.asarray(problem.mask)
+        probe, weights = start_modes(operator, start, 1 if components else modes), None
+        if components:
+            probe, weights = start_components(probe, len(corners), components)
         self.sweeper = Sweeper(
             _Amplitudes(problem, operator, far, stabilised),
             corners.numpy(),
             start.numpy(),
-            start_modes(operator, start, modes).numpy(),
+            probe.numpy(),
             mask=np.fft.ifftshift(mask, axes=(-2, -1)) if far and mask is not None else mask,
             fractions=fractions.numpy() if moved else None,
             propagator=None if kernel is None else kernel.numpy(),
+            weights=None if weights is None else weights.numpy(),
         )
         self.frames = len(corners)
         self.shift = model_shift(stabilised)
@@ -75,7 +82,11 @@ class PlanarEngine:
         self.sweeper.set_probe(probe.numpy())
 
     def settle_probe(self) -> None:
-        if self.sweeper.modes > 1:
+        if self.sweeper.varied:
+            probe, weights = principal(self.probe, torch.from_numpy(self.sweeper.get_weights()))
+            self.set_probe(probe)
+            self.sweeper.set_weights(weights.numpy())
+        elif self.sweeper.modes > 1:
             self.set_probe(orthogonalise(self.probe))
 
     def pie_sweep(
@@ -192,6 +203,8 @@ class PlanarEngine:
 
     def theta(self) -> dict[str, Any]:
         found: dict[str, Any] = {"probe.modes": self.probe}
+        if self.sweeper.varied:
+            found["probe.weights"] = torch.from_numpy(self.sweeper.get_weights())
         return found | fitted(self.operator, self.flux, self.background)
 
 

@@ -24,6 +24,15 @@ def start_modes(operator: Diffraction, like: torch.Tensor, count: int | None) ->
     return torch.cat([modes, higher_modes(modes[0], count - len(modes))])
 
 
+def start_components(probe: torch.Tensor, frames: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same probe (1, y, x) in every frame, and ``count`` weak components that frames may take up.
+
+    Returns the components (1 + count, y, x) and their weights (frame, 1 + count)."""
+    weights = torch.zeros(frames, 1 + count, dtype=probe.dtype, device=probe.device)
+    weights[:, 0] = 1
+    return torch.cat([probe, higher_modes(probe[0], count)]), weights
+
+
 def start_positions(operator: Diffraction) -> tuple[torch.Tensor, torch.Tensor]:
     """First pixel (frame, 2) of each patch and the fraction of a pixel left over."""
     scan = operator.scan

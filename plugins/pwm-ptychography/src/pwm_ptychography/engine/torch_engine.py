@@ -16,13 +16,13 @@ from .frames import SUMS, fitted, fitted_background, fitted_flux, tally
 from .groups import GroupSweep
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .loop import pie_loop
-from .modes import orthogonalise
+from .modes import orthogonalise, principal
 from .setup import (
     amplitudes,
-    higher_modes,
     model_shift,
     near_field_kernel,
     start_background,
+    start_components,
     start_flux,
     start_modes,
     start_positions,
@@ -58,7 +58,7 @@ class TorchEngine:
         self.probe = start_modes(operator, self.object, 1 if components else modes)
         self.weights: torch.Tensor | None = None
         if components:
-            self._vary(components)
+            self.probe, self.weights = start_components(self.probe, self.frames, components)
         self.corners = self.corners.to(self.object.device)
         self.fractions = self.fractions.to(self.object.device, self.object.real.dtype)
         self.moved = bool((self.fractions.abs() > 1e-3).any())
@@ -220,12 +220,9 @@ class TorchEngine:
             if len(self.probe) > 1:
                 self.set_probe(orthogonalise(self.probe))
             return
-        # the singular value decomposition of the frames' probes, weights times components
-        basis, small = torch.linalg.qr(self.probe.flatten(1).T)
-        own, power, mixing = torch.linalg.svd(self.weights @ small.T, full_matrices=False)
-        size = self.frames**0.5
-        self.weights.copy_(own * size)
-        self.probe.copy_(((power[:, None] * mixing) @ basis.T / size).view_as(self.probe))
+        probe, weights = principal(self.probe, self.weights)
+        self.weights.copy_(weights)
+        self.probe.copy_(probe)
 
     def fit_frames(self, flux: bool, background: bool) -> None:
         sums, new, dark = self._tally(), self.flux, self.background
@@ -265,15 +262,6 @@ class TorchEngine:
             self.amplitude *= (self.flux / flux).sqrt().to(self.amplitude)[:, None, None]
         self.flux, self.background = flux, background
         self.offset.copy_((background + self.shift) / flux)
-
-    def _vary(self, components: int) -> None:
-        """Begin with the same probe in every frame, and weak components that frames may take up."""
-        extra = higher_modes(self.probe[0], components)
-        self.probe = torch.cat([self.probe, extra])
-        self.weights = torch.zeros(
-            self.frames, 1 + components, dtype=self.probe.dtype, device=self.probe.device
-        )
-        self.weights[:, 0] = 1
 
     # -- storage --------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@
 `tally`                    `tally_all`: sums of each position that tell its flux and background
 `tangent`, `changes`       `Tangent`: products with the derivative and its adjoint; their compiled loops
 `plan`, `positions`        array orders and buffers; checks of per-position input
-`sweeps`                   compiled loops over positions, cached on disk
+`sweeps`, `overlaps`       compiled loops over positions, cached on disk
 `schedule`, `threads`      which thread works on which position; thread pool and barrier
 `steps`, `near`, `gather`  the intrinsics that the loops call: one step for one pattern each
+`blend`                    probes of components that each position adds up in its own way
 `passes`                   passes of the Fourier transform, with hooks for what comes before and after
 `layout`                   where values are kept
 `butterflies`              transforms of 2, 3, 4, 5 and 8 points

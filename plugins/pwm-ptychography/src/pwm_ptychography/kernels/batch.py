@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pwm_core.errors import BadValue
+from pwm_core.errors import BadValue, Unsuitable
 
+from .overlaps import make_overlap, make_products
 from .pie import EMPTY, Sweeper
 from .plan import PlanarObject, aligned
 from .positions import per_position, same_modes, visits
-from .sweeps import make_gather, make_overlap, make_products
+from .sweeps import make_gather
 from .threads import run_threads
 from .threads import share as part_of
 
@@ -81,6 +82,8 @@ def gather_all(
     + mix * probe * patch + replace * (constrained wave), and takes the place of chi: DM, RAAR and alternating
     projections.
 
+    A probe of components gets the sum for the one probe that they add up to, (1, n, n).
+
     Positions are divided evenly over threads, whose sums are added in order: results depend on the number of
     threads by rounding only and are reproducible.  Each thread holds sums of the size of the object and the
     probe.
@@ -97,6 +100,7 @@ def gather_all(
         stateful=int(stateful),
         weights=int(weights),
         track=int(track),
+        varied=int(engine.varied),
     )
     light = per_position(background, count, "background")
     data = (engine.data.reshape(-1), engine.gains, light, engine.kernel)
@@ -113,7 +117,7 @@ def gather_all(
         part = parts[t]
         places = engine.corners, engine.ramps, chosen, part_of(len(chosen), threads, t)
         run(
-            *(o.flat_image, modes, engine.spectrum, data, places),
+            *(o.flat_image, modes, engine.spectrum, part.mixture, data, places),
             *(waves, coefficients, part.spaces, part.sums, moves.reshape(-1), misfit),
         )
 
@@ -135,6 +139,7 @@ def products_of(
     Re<a, state>, Re<b, state>, |a|^2, |b|^2, Re<a, b>.  They are the normal equations of the two steps that
     come closest to ``state``; positions other than ``frames`` stay 0.
     """
+    _require_one_probe(engine)
     p, count = engine.plan, len(engine.data)
     run = make_products(p.n, p.width, int(engine.shifted))
     towards = PlanarObject(engine.object.shape)
@@ -164,6 +169,7 @@ def overlap_all(engine: Sweeper, state: np.ndarray, threads: int = 1) -> Sums:
 
     An overlap projection is O = sums.object / sums.object_weight, then, with new sums, P = sums.probe /
     sums.probe_weight."""
+    _require_one_probe(engine)
     p, o, count = engine.plan, engine.object, len(engine.data)
     run = make_overlap(p.n, p.width, int(engine.shifted))
     parts = [_Part(engine, True) for _ in range(threads)]
@@ -192,6 +198,11 @@ def new_state(engine: Sweeper, threads: int = 1) -> np.ndarray:
     state = aligned(len(engine.data), engine.modes * 2 * engine.plan.size)
     gather_all(engine, state=state, projection=(1, 0, 1, 0), threads=threads)
     return state
+
+
+def _require_one_probe(engine: Sweeper) -> None:
+    if engine.varied:
+        raise Unsuitable("overlaps and products are of one probe, not of one that varies with the position")
 
 
 def _singles(*values: float) -> tuple[Any, ...]:
@@ -228,6 +239,6 @@ class _Part:
         self.probe_sums = aligned(modes * 2 * p.size)
         self.probe_weights = aligned(p.size if weights else 16)
         self.sums = self.object.flat, self.object.pitch, self.probe_sums, self.probe_weights
-        probe = np.empty_like(engine.probe) if engine.shifted else engine.probe
+        probe, self.mixture = engine.illumination()
         increment = aligned(modes * 2 * p.size) if engine.shifted else EMPTY
         self.spaces = probe, increment, (aligned(modes * p.tiles), aligned(modes * p.strip))

@@ -27,6 +27,9 @@ class Sweeper:
     sum |probe * patch|^2.
     ``mask`` (n, n) or (positions, n, n) is True at valid pixels.
     ``fractions`` (positions, 2) shift the probe by parts of a pixel.
+    ``weights`` (positions, components), complex, make ``probe`` (components, n, n) the components of a probe
+    with one mode, their sum with the weights of each position; a sweep improves them both (orthogonal probe
+    relaxation; see `blend.share_step`).
     ``propagator`` (n, n) of modulus 1, zero frequency at [0, 0], makes it a near-field experiment with
     amplitudes in real space: wave = IFFT(propagator * FFT(probe * patch)).  With fractions f as well the wave
     is moved back by -f before it is propagated, from the patch's pixels to the detector's.
@@ -46,9 +49,11 @@ class Sweeper:
         mask: np.ndarray | None = None,
         fractions: np.ndarray | None = None,
         propagator: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         width: int | None = None,
     ) -> None:
-        self.modes, n = len(probe), probe.shape[-1]
+        self.varied, self.fields, n = weights is not None, len(probe), probe.shape[-1]
+        self.modes = 1 if self.varied else self.fields
         found = plan(n, width)
         if found is None:
             raise Unsuitable(
@@ -66,12 +71,15 @@ class Sweeper:
         self.corners = patch_corners(corners, len(self.data), self.object.shape, (n, n))
         self._place(fractions)
         self.set_probe(probe)
+        self.weights = np.zeros(1, np.float32)
+        if weights is not None:
+            self.set_weights(weights)
 
     def _place(self, fractions: np.ndarray | None) -> None:
         """Phase ramps of the fractions, and room for the probe with or without them."""
         self.shifted = fractions is not None
         self.ramps = self.plan.ramps(shifts(fractions, len(self.data))).reshape(-1) if self.shifted else EMPTY
-        self.probe = aligned(self.modes * 2 * self.plan.size)
+        self.probe = aligned(self.fields * 2 * self.plan.size)
         self.spectrum = np.zeros_like(self.probe) if self.shifted else EMPTY
         self._teams: dict[int, list[np.ndarray]] = {}
 
@@ -120,7 +128,8 @@ class Sweeper:
         regularised = int(alpha != 1 or beta != 1)
         stateful = int(state is not None)
         run = make_sweep(
-            p.n, p.width, int(self.modes > 1), regularised, int(self.near), int(self.shifted), stateful
+            *(p.n, p.width, int(self.modes > 1), regularised, int(self.near), int(self.shifted), stateful),
+            int(self.varied),
         )
         memory = (
             EMPTY if state is None else self.checked(state),
@@ -133,7 +142,7 @@ class Sweeper:
         # the relaxation of a wave with a state is part of its renewal
         steps = tuple(map(float, (object_step, alpha, probe_step, beta, 1.0 if stateful else relax)))
         team[0][:], team[1][:] = self.probe, self.spectrum
-        image = (o.flat_image, self.modes, tuple(team))
+        image = (o.flat_image, self.modes, tuple(team), (self.fields, self.weights))
         data = (self.data.reshape(-1), self.gains, background, self.kernel)
         counter = barrier_counter()
 
@@ -153,13 +162,23 @@ class Sweeper:
         return state.reshape(-1)
 
     def _team(self, threads: int) -> list[np.ndarray]:
-        """Probe, spectrum, increment, buffer and scratch memory, one row per thread."""
+        """Probe, spectrum, increment, buffer and scratch memory, and for a probe of components that of a
+        position and its spectrum, one row per thread."""
         if threads not in self._teams:
             p, modes = self.plan, self.modes
-            fields = len(self.probe), len(self.spectrum), len(self.spectrum)
-            sizes = (*fields, modes * p.tiles, modes * p.strip)
-            self._teams[threads] = [aligned(threads, size) for size in sizes]
+            apart = modes * 2 * p.size if self.shifted or self.varied else 16
+            sizes = len(self.probe), len(self.spectrum), apart, modes * p.tiles, modes * p.strip
+            own = aligned(threads, 2, 2 * p.size if self.varied else 16)
+            self._teams[threads] = [*(aligned(threads, size) for size in sizes), own]
         return self._teams[threads]
+
+    def illumination(self) -> tuple[np.ndarray, tuple[np.ndarray, int, np.ndarray, np.ndarray]]:
+        """Room for the probe of a position (or the probe itself), and what it is made of: components, their
+        number and weights, and room for its spectrum."""
+        own = aligned(2 * self.plan.size) if self.varied and self.shifted else EMPTY
+        mixture = self.spectrum if self.shifted else self.probe, self.fields, self.weights, own
+        room = self.shifted or self.varied
+        return aligned(self.modes * 2 * self.plan.size) if room else self.probe, mixture
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Object (height, width) and probe (modes, n, n), complex64 copies."""
@@ -179,16 +198,31 @@ class Sweeper:
 
     def get_probe(self) -> np.ndarray:
         if not self.shifted:
-            return self.plan.unpack(self.probe.reshape(self.modes, -1))
-        spectra = self.plan.unpack_spectrum(self.spectrum.reshape(self.modes, -1))
+            return self.plan.unpack(self.probe.reshape(self.fields, -1))
+        spectra = self.plan.unpack_spectrum(self.spectrum.reshape(self.fields, -1))
         return np.fft.ifft2(spectra).astype(np.complex64)
 
     def set_probe(self, probe: np.ndarray) -> None:
         """Put other modes, as many, in the place of the present ones."""
-        probe = same_modes(probe, (self.modes, self.plan.n, self.plan.n))
+        probe = same_modes(probe, (self.fields, self.plan.n, self.plan.n))
         self.probe[:] = self.plan.pack(probe).reshape(-1)
         if self.shifted:
             self.spectrum[:] = self.plan.pack_spectrum(np.fft.fft2(probe)).reshape(-1)
+
+    def get_weights(self) -> np.ndarray:
+        """The weights of the components (positions, components), complex64; BadValue without any."""
+        if not self.varied:
+            raise BadValue("this probe is the same at all positions")
+        return self.weights.view(np.complex64).reshape(len(self.data), self.fields).copy()
+
+    def set_weights(self, weights: np.ndarray) -> None:
+        """Put other weights in the place of the present ones."""
+        shape = len(self.data), self.fields
+        if not self.varied or np.shape(weights) != shape:
+            raise BadValue(
+                f"weights of shape {shape} need a probe that has components, got {np.shape(weights)}"
+            )
+        self.weights = np.array(weights, np.complex64).reshape(-1).view(np.float32)
 
     def scale_probe(self, factor: float) -> None:
         """Multiply all modes by a number."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from pwm_core.compiling import compiled
 
+from .blend import blend, share_step
 from .elements import TINY
-from .gather import gather, overlap, products
+from .gather import gather
 from .layout import Layout
 from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
 from .steps import constrain, exit_wave, mixed_exit_wave, peak, update
@@ -30,36 +31,58 @@ f32: Any = np.float32
 
 @lru_cache(None)
 def make_sweep(
-    n: int, width: int, many: int, regularised: int, near: int, shifted: int, stateful: int
+    n: int, width: int, many: int, regularised: int, near: int, shifted: int, stateful: int, varied: int
 ) -> Any:
     """The sequential sweep of one thread of a team for one combination of features; see `pie.Sweeper.sweep`.
 
     ``rounds`` (rounds, threads) are positions, -1 for none; ``image`` is (object, plane, pitch); the arrays
     of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
-    relaxation; ``memory`` is the state of all positions with its (entry, hold) and (keep, mix, replace)."""
-    size, version = n * n, SOURCES
+    relaxation; ``memory`` is the state of all positions with its (entry, hold) and (keep, mix, replace).
+    If ``varied`` the probe has components, ``mixture`` (number, weights), which each position adds up."""
+    size, apart, version = n * n, int(shifted or varied), SOURCES
 
     @compiled
     def sweep(
-        thread, counter, rounds, block, image, modes, team, data, corners, ramps, steps, memory, misfit
+        thread,
+        counter,
+        rounds,
+        block,
+        image,
+        modes,
+        team,
+        mixture,
+        data,
+        corners,
+        ramps,
+        steps,
+        memory,
+        misfit,
     ):
         _ = version
+        count, weights = mixture
         state, mix, projection = memory
         obj, plane, pitch = image
-        probes, spectra, increments, buffers, scratches = team
+        probes, spectra, increments, buffers, scratches, own = team
         amplitudes, gains, background, kernel = data
         a, alpha, b, beta, relax = steps
         threads = len(probes)
         probe, spectrum, increment = probes[thread], spectra[thread], increments[thread]
         work = (buffers[thread], scratches[thread])
+        components = spectrum if shifted else probe
+        if varied:
+            probe, spectrum = own[thread, 0], own[thread, 1]
         bright = peak(n, width, probe, modes)
         for r in range(len(rounds)):
             j = rounds[r, thread]
             if j >= 0:
                 patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
                 ramp, measured = (ramps, j * 4 * n), ((amplitudes, j * size), gains[j])
+                if varied:
+                    blended = spectrum if shifted else probe
+                    blend(n, width, components, count, (weights, j * 2 * count), blended)
                 if shifted:
                     shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                if apart:
                     bright = peak(n, width, probe, modes)
                 wave = (state, j * modes * 2 * size)
                 if stateful:
@@ -81,7 +104,7 @@ def make_sweep(
                     width,
                     many,
                     regularised,
-                    shifted,
+                    apart,
                     stateful,
                     patch,
                     probe,
@@ -93,7 +116,12 @@ def make_sweep(
                     projection,
                 )
                 if shifted and b != 0:
+                    if varied:
+                        spectrum[:] = 0
                     unshift_increment(n, width, increment, modes, ramp, work, spectrum)
+                if varied and b != 0:
+                    step = spectrum if shifted else increment
+                    share_step(n, width, components, count, (weights, j * 2 * count), step)
             if threads > 1:
                 wait(counter, threads)
                 if (r + 1) % block == 0 or r + 1 == len(rounds):
@@ -143,6 +171,7 @@ def make_gather(
     stateful: int,
     weights: int,
     track: int,
+    varied: int,
 ) -> Any:
     """Sums over ``frames[start:stop]`` at fixed object and probe; see `batch.gather_all`.
 
@@ -151,7 +180,7 @@ def make_gather(
 
     @compiled
     def gather_positions(
-        image, modes, spectrum, data, places, state, coefficients, spaces, sums, moves, misfit
+        image, modes, spectrum, mixture, data, places, state, coefficients, spaces, sums, moves, misfit
     ):
         _ = version
         obj, plane, pitch = image
@@ -160,13 +189,17 @@ def make_gather(
         relax, mix, projection = coefficients
         probe, increment, work = spaces
         object_sums, sums_pitch, probe_sums, probe_weights = sums
+        components, count, shares, mixed = mixture
         for i in range(span[0], span[1]):
             j = frames[i]
             patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
             object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
+            if varied:
+                blended = mixed if shifted else probe
+                blend(n, width, components, count, (shares, j * 2 * count), blended)
             ramp, measured = (ramps, j * 4 * n), ((amplitudes, j * size), gains[j])
             if shifted:
-                shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                shift_probe(n, width, mixed if varied else spectrum, modes, ramp, work, probe)
                 increment[:] = 0
             if stateful:
                 waves = (state, j * modes * 2 * size)
@@ -211,63 +244,6 @@ def make_gather(
                 unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
 
     return gather_positions
-
-
-@lru_cache(None)
-def make_overlap(n: int, width: int, shifted: int) -> Any:
-    """The sums of `make_gather` for given exit waves."""
-    size, version = n * n, SOURCES
-
-    @compiled
-    def overlap_positions(image, modes, spectrum, corners, ramps, span, state, spaces, sums):
-        _ = version
-        obj, plane, pitch = image
-        probe, increment, work = spaces
-        object_sums, sums_pitch, probe_sums, probe_weights = sums
-        for j in range(span[0], span[1]):
-            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
-            object_patch = ((object_sums, corners[j, 0] * sums_pitch + corners[j, 1]), plane, sums_pitch)
-            ramp = (ramps, j * 4 * n)
-            if shifted:
-                shift_probe(n, width, spectrum, modes, ramp, work, probe)
-                increment[:] = 0
-            for m in range(modes):
-                field = m * 2 * size
-                targets = (object_patch, (increment if shifted else probe_sums, field), probe_weights)
-                wave = (state, j * modes * 2 * size + field)
-                overlap(n, width, patch, (probe, field), wave, targets, f32(m == 0))
-            if shifted:
-                unshift_increment(n, width, increment, modes, ramp, work, probe_sums)
-
-    return overlap_positions
-
-
-@lru_cache(None)
-def make_products(n: int, width: int, shifted: int) -> Any:
-    """What `gather.products` finds for every position of ``frames[start:stop]``; see `batch.products_of`."""
-    size, version = n * n, SOURCES
-
-    @compiled
-    def products_of_positions(image, towards, modes, fields, places, state, spaces, totals):
-        _ = version
-        obj, plane, pitch = image
-        step, step_plane, step_pitch = towards
-        spectrum, direction = fields
-        corners, ramps, frames, span = places
-        probe, moved, work = spaces
-        for i in range(span[0], span[1]):
-            j = frames[i]
-            patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
-            step_patch = ((step, corners[j, 0] * step_pitch + corners[j, 1]), step_plane, step_pitch)
-            if shifted:
-                shift_probe(n, width, spectrum, modes, (ramps, j * 4 * n), work, probe)
-                shift_probe(n, width, direction, modes, (ramps, j * 4 * n), work, moved)
-            for m in range(modes):
-                field = m * 2 * size
-                wave = (state, j * modes * 2 * size + field)
-                products(n, width, patch, (probe, field), step_patch, (moved, field), wave, (totals, j * 5))
-
-    return products_of_positions
 
 
 @lru_cache(None)

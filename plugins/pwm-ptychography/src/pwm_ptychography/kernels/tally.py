@@ -10,6 +10,7 @@ from numba.core import types
 
 from pwm_core.compiling import compiled
 
+from .blend import blend
 from .elements import TINY, Total, power
 from .functions import reciprocal
 from .lowering import intrinsic, lower
@@ -46,7 +47,9 @@ def tally_all(
     b are the amplitudes of the scaled data; ``shift`` is what they and the background have been given to make
     the variance of few counts the same.  What is added can be one number or one a position."""
     p, count = engine.plan, len(engine.data)
-    run = make_tally(p.n, p.width, int(engine.modes > 1), int(engine.near), int(engine.shifted))
+    run = make_tally(
+        p.n, p.width, int(engine.modes > 1), int(engine.near), int(engine.shifted), int(engine.varied)
+    )
     found = np.zeros((count, SUMS))
     named = ("background", background), ("shift", shift), ("floor", floor)
     added = np.stack([per_position(values, count, name) for name, values in named], 1)
@@ -54,10 +57,10 @@ def tally_all(
 
     def work(t: int) -> None:
         places = engine.corners, engine.ramps, part_of(count, threads, t)
-        probe = np.empty_like(engine.probe) if engine.shifted else engine.probe
+        probe, mixture = engine.illumination()
         spaces = probe, (aligned(engine.modes * p.tiles), aligned(engine.modes * p.strip))
         fields = engine.object.flat_image, engine.modes, engine.spectrum
-        run(*fields, data, places, spaces, found.reshape(-1))
+        run(*fields, mixture, data, places, spaces, found.reshape(-1))
 
     run_threads(threads, work)
     return found
@@ -152,22 +155,25 @@ def tally_near(typingctx, n, width, many, moved, measured, added, kernel, ramps,
 
 
 @lru_cache(None)
-def make_tally(n: int, width: int, many: int, near: int, shifted: int) -> Any:
+def make_tally(n: int, width: int, many: int, near: int, shifted: int, varied: int) -> Any:
     """The sums of positions ``span``."""
     size, version = n * n, SOURCES
 
     @compiled
-    def tally_positions(image, modes, spectrum, data, places, spaces, sums):
+    def tally_positions(image, modes, spectrum, mixture, data, places, spaces, sums):
         _ = version
         obj, plane, pitch = image
         amplitudes, gains, marks, kernel = data
         corners, ramps, span = places
         probe, work = spaces
+        components, count, shares, own = mixture
         for j in range(span[0], span[1]):
             patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
             measured, ramp, found = ((amplitudes, j * size), gains[j]), (ramps, j * 4 * n), (sums, j * SUMS)
+            if varied:
+                blend(n, width, components, count, (shares, j * 2 * count), own if shifted else probe)
             if shifted:
-                shift_probe(n, width, spectrum, modes, ramp, work, probe)
+                shift_probe(n, width, own if varied else spectrum, modes, ramp, work, probe)
             exit_wave(n, width, patch, probe, modes, work)
             added = (marks[j, 0], marks[j, 1], marks[j, 2])
             if near:
