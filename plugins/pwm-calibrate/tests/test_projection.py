@@ -98,16 +98,32 @@ def test_weights_are_inverse_variances_and_zero_where_not_valid(noise, expected)
     mask = np.ones((4, 4), bool)
     mask[1, 2] = False
     problem = Problem(y, Noisy(), "any", (4, 4), dtype="float64", mask=mask)
-    w = weights(problem, problem.operator, torch.full((4, 4), 8.0, dtype=torch.float64)).numpy()
-    np.testing.assert_allclose(w[mask], expected)
+    w, misfit = weights(problem, problem.operator, torch.full((4, 4), 8.0, dtype=torch.float64))
+    np.testing.assert_allclose(w.numpy()[mask], expected)
     assert w[1, 2] == 0
+    assert misfit == pytest.approx(15)  # of as many data
 
 
 def test_weights_stay_finite_in_the_dark():
     problem, _ = DitheredWidefield(size=16).simulate("disks")
-    w = weights(problem, problem.operator, torch.zeros(problem.y.shape))
+    w, _ = weights(problem, problem.operator, torch.zeros(problem.y.shape))
     assert torch.isfinite(w).all()
     assert (w > 0).all()
+
+
+def test_hardly_any_expected_counts_do_not_outweigh_the_others():
+    """What a right model leaves is told with the weights, whatever these are."""
+    problem, _ = DitheredWidefield(size=16).simulate("disks")
+    mean = torch.full(problem.y.shape, 10.0)
+    mean[..., :4] = 1e-4
+    w, expected = weights(problem, problem.operator, mean)
+    assert float(w.max()) < 30 * float(w[..., 4:].max())
+    rng = np.random.default_rng(0)
+    misfits = [
+        float((w * (torch.tensor(problem.operator.noise().sample(mean.numpy(), rng)) - mean) ** 2).sum())
+        for _ in range(200)
+    ]
+    assert np.mean(misfits) == pytest.approx(expected, abs=4 * np.std(misfits) / 200**0.5)
 
 
 def test_inner_product_of_complex_data_is_real_and_weighted():

@@ -41,23 +41,25 @@ class Gradient(Calibrator):
         """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
         task = Task(problem, reconstructor, rng, self.iterations)
         best: View | None = None
+        excess = math.inf
         for start in self._starts(task):
             allowed = np.ones(len(task.names), bool)
             for close in (_NEAR, _CLOSE):  # weights are right only where the object is: once more from there
-                own, first = _first(task, np.where(allowed, start, task.start))
+                own, expected, first = _first(task, np.where(allowed, start, task.start))
                 for view in self._descend(task, first, own, allowed, close):
                     yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
                 start, allowed = view.u, report(task, view, allowed).determined
                 if not allowed.any():
                     break
-            if best is None or view.misfit < best.misfit:
-                best, weight, free = view, own, allowed
-            if best.misfit <= task.count + _SUSPECT * math.sqrt(2 * task.count):  # a free object leaves less
+            beyond = (view.misfit - expected) / math.sqrt(2 * expected + 1)  # a free object leaves less
+            if best is None or beyond < excess:
+                best, excess, weight, count, free = view, beyond, own, expected, allowed
+            if excess <= _SUSPECT:
                 break
         assert best is not None
         found = final_report(task, best, weight, free, lambda at: sensitivities(task, at))
         kept = np.where(found.determined, best.u, task.start)
-        tell_misfit(_misfit(task, task.start, weight), best.misfit, task.count)
+        tell_misfit(_misfit(task, task.start, weight), best.misfit, count)
         found.tell(task.theta(kept), task.units())
         yield from task.final(kept, found.info())
 
@@ -91,10 +93,11 @@ class Gradient(Calibrator):
                 length /= 2
 
 
-def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, View]:
+def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, float, View]:
+    """Weights, the misfit to expect with them, and the view."""
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
-    weight = weights(task.problem, at.operator, at.mean)
-    return weight, look(task, u, at, weight, lambda at: sensitivities(task, at))
+    weight, expected = weights(task.problem, at.operator, at.mean)
+    return weight, expected, look(task, u, at, weight, lambda at: sensitivities(task, at))
 
 
 def _trial(task: Task, u: np.ndarray, weight: torch.Tensor, best: View) -> View | None:

@@ -77,9 +77,13 @@ def identify(
     return Report(tuple(names), np.asarray(widths, float), determined, covariance, degenerate)
 
 
-def tell_misfit(before: float, after: float, count: int) -> None:
-    """Through the log, what the object leaves unexplained at the start and at the solution."""
-    log.info(f"χ² per datum {before / count:.4g} at the start, {after / count:.4g} at the solution")
+def tell_misfit(before: float, after: float, expected: float) -> None:
+    """Through the log, what the object leaves unexplained at the start and at the solution.
+
+    In parts of what is ``expected`` of a right model before its object is fitted.
+    """
+    before, after = before / max(expected, 1e-30), after / max(expected, 1e-30)
+    log.info(f"χ² is {before:.4g} of that of pure noise at the start, {after:.4g} at the solution")
 
 
 def _covariance(information: np.ndarray, determined: np.ndarray) -> np.ndarray:

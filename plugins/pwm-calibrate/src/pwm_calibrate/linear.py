@@ -19,7 +19,7 @@ STEPS, _PATIENCE = 60, 5  # conjugate gradient steps at most
 _WINDOW, _GAIN = 10, 0.02  # they stop when so many of them explain less than this part of what is left
 _LITTLE, _ALL = 100 * PRIOR, 0.005  # information, and the part of the effect, that may be the solver's
 _FALLING = 0.6  # of the information at half the steps: a solver on its way to nothing leaves less
-_FLOOR = 1e-3  # of the mean variance: an element without counts is not infinitely sure
+_FLOOR = 0.05  # of the mean variance: where hardly any counts are expected, noise of the object rules
 
 
 @dataclass(frozen=True)
@@ -150,19 +150,21 @@ class Projection:
         return found
 
 
-def weights(problem: Problem, operator: Operator, mean: torch.Tensor) -> torch.Tensor:
+def weights(problem: Problem, operator: Operator, mean: torch.Tensor) -> tuple[torch.Tensor, float]:
     """The inverse variance of each datum where the model expects ``mean``; 0 where data are not valid.
 
-    Without a noise model it is the mean square misfit.
+    Small variances, which are known worse than they are small, are raised. Without a noise model the variance
+    is the mean square misfit. With the weights comes the misfit Σ weight variance that a right model has.
     """
     noise, misfit = operator.noise(), problem.data - mean
     if noise is None:
         variance = torch.zeros_like(misfit.abs()) + (misfit.abs() ** 2).mean()
     else:
         variance = torch.as_tensor(noise.variance(mean.clamp(min=0) if not mean.is_complex() else mean))
-    variance = variance.clamp(min=_FLOOR * float(variance.mean()) + 1e-30)
+    raised = variance.clamp(min=_FLOOR * float(variance.mean()) + 1e-30)
     valid = 1.0 if problem.mask is None else problem.tensor(problem.mask)
-    return valid / variance
+    weight = valid / raised
+    return weight, float((weight * variance).sum(dtype=torch.float64))
 
 
 def inner(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> float:

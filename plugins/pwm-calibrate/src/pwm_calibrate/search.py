@@ -52,7 +52,7 @@ class Search(Calibrator):
             task, view, misfit.weight, free, lambda at: differences(task, at, view.u, _REACH)
         )
         kept = np.where(found.determined, view.u, task.start)
-        tell_misfit(before, view.misfit, task.count)
+        tell_misfit(before, view.misfit, misfit.expected)
         found.tell(task.theta(kept), task.units())
         yield from task.final(kept, found.info())
 
@@ -97,7 +97,7 @@ class _Misfit:
     def __init__(self, task: Task) -> None:
         self.task, self.state = task, task.object(task.start)
         at = Linearised(task.problem.operator, self.state, task.theta(task.start))
-        self.weight = weights(task.problem, at.operator, at.mean)
+        self.weight, self.expected = weights(task.problem, at.operator, at.mean)
         self.fixed = at.operator.linear and not self.state.arrays  # then any object is as good a start
 
     def __call__(self, u: np.ndarray) -> float:

@@ -43,8 +43,6 @@ class Task:
         nominal = np.array([float(problem.operator.theta[n]) for n in self.names])
         self.nominal = np.clip(self.unit(nominal), 0, 1)
         self.start = np.where(self.trust > PRIOR, np.clip(self.hint, 0, 1), self.nominal)
-        valid = True if problem.mask is None else problem.mask
-        self.count = int(np.broadcast_to(valid, np.shape(problem.y)).sum())  # valid data
         self._last: torch.Tensor | None = None
 
     def unit(self, values: np.ndarray) -> np.ndarray:
