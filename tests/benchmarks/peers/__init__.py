@@ -2,7 +2,8 @@
 
 An adapter's ``METHODS`` maps a label to ``reconstruct(scan, sweeps, watch)``, which starts from
 ``scan.start`` and ``scan.probe`` and calls ``watch(current)`` after every sweep, where ``current()`` is
-the object so far on the pixels of ``scan.truth``.
+the object so far on the pixels of ``scan.truth``. Those of spectrum images, `with_pymca`, `with_sklearn` and
+`with_espm`, have functions of their own, which their tests import.
 """
 
 from __future__ import annotations

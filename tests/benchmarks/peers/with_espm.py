@@ -1,0 +1,25 @@
+"""espm: factorisation of Kullback–Leibler divergence with the spectra of the components given."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+from espm.estimators import SmoothNMF
+
+
+def factorised(
+    counts: np.ndarray, columns: np.ndarray, amounts: np.ndarray, shares: np.ndarray, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Amounts W (component, phase) and shares H (phase, pixel) after some steps from those given.
+
+    ``counts`` (channel, pixel) ≈ G W H with ``columns`` G (channel, component); no smoothness, no sums that
+    must be one. It divides zero by zero in channels where G is zero: leave these out.
+    """
+    kind = counts.dtype  # single precision is its faster way
+    method = SmoothNMF(n_components=amounts.shape[1], G=columns.astype(kind), max_iter=steps, tol=0,
+                       no_stop_criterion=True, simplex_W=False, simplex_H=False, verbose=0)  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        method.fit_transform(counts, W=amounts.astype(kind), H=shares.astype(kind))
+    return method.W_, method.H_
