@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
-from pwm_ptychography.engine import Engine, make_engine
+from pwm_ptychography.engine import make_engine
 
 from pwm_core import Iterate, Problem, Reconstructor, param
 
-from .positions import Refinement
+from .affine import Affine
+from .positions import Refinement, refined
 
 
 class _PIE(Reconstructor):
@@ -42,12 +42,22 @@ class _PIE(Reconstructor):
         doc="sweeps after the warm-up in which steps fall to a half, as 1/(1 + k/anneal); none: never",
     )
     positions: bool = param(False, doc="refine the scan positions; takes the data for counts of quanta")
+    affine: bool = param(
+        False, doc="fit scale, rotation and shear of the whole scan; takes the data for counts of quanta"
+    )
     positions_start: int = param(10, low=1, doc="sweep from which positions are refined")
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
-        engine = make_engine(problem, self.modes, components=self.components, stabilised=self.positions)
-        refinement = Refinement(engine) if self.positions else None
+        engine = make_engine(
+            problem,
+            self.modes,
+            components=self.components,
+            stabilised=self.positions or self.affine,
+        )
+        affine = Affine(engine) if self.affine else None
+        refinement = Refinement(engine, affine) if self.positions else None
+        steps = [s for s in (affine, refinement) if s is not None]
         for sweep in range(self.iterations):
             order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)
             fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
@@ -66,9 +76,12 @@ class _PIE(Reconstructor):
                 engine.settle_probe()
             if self.flux or self.background:
                 engine.fit_frames(self.flux, self.background)
-            if refinement is not None and sweep + 1 >= self.positions_start:
-                refinement.step()
-            yield Iterate(engine.object, loss=misfit / engine.power, theta=_theta(engine, refinement))
+            if sweep + 1 >= self.positions_start:
+                for step in steps:
+                    step.step()
+            theta = engine.theta() | (refined(engine) if steps else {})
+            info = affine.parts() if affine else {}
+            yield Iterate(engine.object, loss=misfit / engine.power, theta=theta, info=info)
 
     def _weights(self) -> tuple[float, float]:
         """α and β of the sweep."""
@@ -106,8 +119,3 @@ class RPIE(_PIE):
 
     def _weights(self) -> tuple[float, float]:
         return self.alpha, self.beta
-
-
-def _theta(engine: Engine, refinement: Refinement | None) -> dict[str, Any]:
-    theta = engine.theta()
-    return theta if refinement is None else {**theta, **refinement.theta()}

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from pwm_ptychography.engine import Engine
 
+from .affine import Affine
+
 
 class Refinement:
     """Moves the frames by their least-squares displacement, with momentum.
@@ -14,7 +16,8 @@ class Refinement:
     The errors of the given positions are taken to be independent of one another: their variance,
     estimated from the corrections, is the prior that holds frames of little structure and the smooth
     distortion that object and positions could share. The mean displacement, which only shifts the
-    object, is taken off.
+    object, is taken off; with an affine map of the whole scan, which `Affine` finds, so is the affine
+    part of the displacements.
     """
 
     gain = 2.0  # half of the change that a displacement makes is phase, which the data leave free
@@ -24,8 +27,8 @@ class Refinement:
     weak = 0.01
     smallest = 0.05  # pixels, of the prior's standard deviation
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, affine: Affine | None = None) -> None:
+        self.engine, self.affine = engine, affine
         self.velocity = torch.zeros(engine.frames, 2, dtype=torch.float64)
         self.correction = torch.zeros(engine.frames, 2, dtype=torch.float64)
         self.steps = 0
@@ -47,7 +50,7 @@ class Refinement:
         weight = self.weak if self.steps < self.free_steps else self._precision()
         right = right - weight * self.correction
         found = torch.linalg.solve(matrix + weight * torch.eye(2, dtype=torch.float64), right)
-        return found - found.mean(0)
+        return found - found.mean(0) if self.affine is None else self.affine.without(found)
 
     def _precision(self) -> float:
         """1/(4σ²): an amplitude has the variance 1/4; σ is a robust estimate from the corrections."""
@@ -55,10 +58,11 @@ class Refinement:
         sigma = max(self.smallest, 1.4826 * float(centred.abs().median()))
         return 1 / (4 * sigma**2)
 
-    def theta(self) -> dict[str, Any]:
-        """The refined positions as parameters of the operator, in which drift and jitter are contained."""
-        return {
-            "scan.positions": self.engine.positions(),
-            "scan.drift": 0.0,
-            "scan.jitter": torch.zeros(self.engine.frames, 2),
-        }
+
+def refined(engine: Engine) -> dict[str, Any]:
+    """The engine's positions as parameters of the operator, in which drift and jitter are contained."""
+    return {
+        "scan.positions": engine.positions(),
+        "scan.drift": 0.0,
+        "scan.jitter": torch.zeros(engine.frames, 2),
+    }

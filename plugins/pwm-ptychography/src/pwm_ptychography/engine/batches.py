@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..illumination import displaced, frequencies
+from .distortion import central_differences, light_centre
 from .interface import Projection, Sums
 
 if TYPE_CHECKING:
@@ -75,6 +76,29 @@ def products(
         pairs = ((a, wave), (b, wave), (a, a), (b, b), (a, b))
         found.append(torch.stack([_inner(*pair) for pair in pairs], 1))
     return torch.cat(found)
+
+
+def distortion_equations(engine: TorchEngine) -> tuple[torch.Tensor, torch.Tensor]:
+    """See :meth:`~pwm_ptychography.engine.interface.Engine.distortion_equations`."""
+    middle = light_centre(engine.probe)
+    slopes = central_differences(engine.object)
+    right = torch.zeros(4, dtype=torch.float64, device=engine.object.device)
+    matrix = torch.zeros(4, 4, dtype=torch.float64, device=engine.object.device)
+    for block in _blocks(engine):
+        patch, probe, index = engine.patches(block), engine.probes(block), engine.index(block)
+        wave = probe * patch[:, None]
+        constrained, _ = engine.constrain(engine.to_detector(wave, block), block)
+        change = engine.from_detector(constrained, block) - wave
+        own = middle + engine.fractions[block]
+        along = [torch.arange(n, device=own.device) - own[:, k, None] for k, n in enumerate(engine.window)]
+        distances = along[0][:, None, :, None], along[1][:, None, None, :]
+        # the patch is drawn out, so that what was further inside is now seen
+        effects = [-(probe * s[index][:, None]) * r for s in slopes for r in distances]
+        for k, effect in enumerate(effects):
+            right[k] += _inner(effect, change).sum().double()
+            for m in range(4):
+                matrix[k, m] += _inner(effect, effects[m]).sum().double()
+    return right, matrix
 
 
 class _Sums:

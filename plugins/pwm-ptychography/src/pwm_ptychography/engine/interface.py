@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
+from ..operator import Diffraction
+
 
 @dataclass(frozen=True)
 class Reflection:
@@ -56,9 +58,11 @@ class Engine(Protocol):
     """Object, probe and data of one scan, with the few steps that ptychographic methods are made of.
 
     ``object``     (y, x) complex;  ``probe`` (mode, y, x) complex, in √counts
+    ``operator``   the assumed forward model
     ``frames``     number of frames;  ``power`` the sum of all valid counts
     """
 
+    operator: Diffraction
     frames: int
     power: float
 
@@ -153,6 +157,22 @@ class Engine(Protocol):
 
         The displacement is the one whose effect on the exit wave comes closest to the change that the
         measured modulus asks for (Odstrčil et al. 2018, doi:10.1364/OE.26.003108).
+        """
+        ...
+
+    def distortion_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right side (4) and matrix (4, 4) of the distortion D of the whole scan, as yy, yx, xy and xx.
+
+        D moves a frame at r from the middle of the scan by D·r, and object with it, so that a frame sees
+        its own patch distorted about its own middle; D is the one whose effect on the exit waves comes
+        closest to the change that the measured moduli ask for.
+        """
+        ...
+
+    def distort(self, by: torch.Tensor) -> int:
+        """Distort object and positions together by D (2, 2), about the middle of the scan.
+
+        Returns the number of frames that should have left the object, and stay at its edge.
         """
         ...
 

@@ -15,6 +15,7 @@ from ..kernels.batch import gather_all
 from ..kernels.pie import Sweeper
 from ..kernels.tally import tally_all
 from ..operator import Diffraction, diffraction_of
+from . import distortion
 from .frames import FLOOR, fitted, fitted_background, fitted_flux
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .modes import orthogonalise, principal
@@ -188,6 +189,29 @@ class PlanarEngine:
         assert sums.moves is not None
         moves = torch.from_numpy(sums.moves)
         return moves[:, :2], moves[:, [2, 4, 4, 3]].view(-1, 2, 2)
+
+    def distortion_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        sums = gather_all(self.sweeper, track=True, background=self.offset, threads=self.threads)
+        assert sums.moves is not None
+        return distortion.equations(
+            self.object,
+            self.probe,
+            torch.from_numpy(self.sweeper.corners),
+            torch.from_numpy(self._exact),
+            torch.from_numpy(sums.object),
+            torch.from_numpy(sums.moves[:, :2]),
+        )
+
+    def distort(self, by: torch.Tensor) -> int:
+        exact = torch.from_numpy(self._exact)
+        centre = exact.mean(0) + distortion.light_centre(self.probe)
+        before = self.sweeper.object.image.copy()
+        self.set_object(distortion.distorted(self.object, by, centre))
+        if self._last is not None:
+            self._last += self.sweeper.object.image - before  # not a step that momentum should go on with
+        wanted = exact + (exact - exact.mean(0)) @ by.T
+        self.move(wanted - exact)
+        return distortion.apart(wanted, torch.from_numpy(self._exact))
 
     def move(self, pixels: torch.Tensor) -> None:
         scan = self.operator.scan

@@ -11,7 +11,7 @@ from pwm_core.problem import Problem
 
 from ..illumination import displaced, in_frames, shift_ramp
 from ..operator import diffraction_of
-from . import batches
+from . import batches, distortion
 from .frames import SUMS, fitted, fitted_background, fitted_flux, tally
 from .groups import GroupSweep
 from .interface import ALTERNATING, Projection, Reflection, Sums
@@ -206,14 +206,32 @@ class TorchEngine:
         assert moves is not None
         return moves[:, :2], moves[:, [2, 4, 4, 3]].view(-1, 2, 2)
 
+    def distortion_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return batches.distortion_equations(self)
+
+    def distort(self, by: torch.Tensor) -> int:
+        exact = self._exact()
+        centre = exact.mean(0) + distortion.light_centre(self.probe)
+        moved = distortion.distorted(self.object, by.cpu(), centre.cpu())
+        if self._last is not None:
+            self._last += moved - self.object  # not a step that momentum should go on with
+        self.set_object(moved)
+        wanted = exact + (exact - exact.mean(0)) @ by.T.to(exact.device)
+        self.move(wanted - exact)
+        return distortion.apart(wanted, self._exact())
+
     def move(self, pixels: torch.Tensor) -> None:
-        exact = self.corners.double() + self.fractions.double() + pixels.to(self.corners.device).double()
+        exact = self._exact() + pixels.to(self.corners.device).double()
         limit = [s - w for s, w in zip(self.operator.scan.shape, self.window, strict=True)]
         exact = torch.minimum(exact.clamp(min=0), torch.tensor(limit, device=exact.device).double())
         corners = exact.round().long()
         self.corners.copy_(corners)
         self.fractions.copy_(exact - corners)
         self.moved = True
+
+    def _exact(self) -> torch.Tensor:
+        """First pixels of the patches with their fractions (frame, 2)."""
+        return self.corners.double() + self.fractions.double()
 
     def settle_probe(self) -> None:
         if self.weights is None:
@@ -242,7 +260,7 @@ class TorchEngine:
     def positions(self) -> torch.Tensor:
         """Where the frames are on the sample (frame, 2), in metres."""
         scan = self.operator.scan
-        pixels = self.corners.double() + self.fractions.double()
+        pixels = self._exact()
         return pixels * scan.pixel_size + torch.tensor(scan.origin, dtype=torch.float64, device=pixels.device)
 
     def _tally(self) -> torch.Tensor:
