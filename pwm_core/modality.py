@@ -12,6 +12,7 @@ import numpy as np
 from .errors import UnknownName
 from .problem import Problem, Truth
 from .settings import Settings
+from .stored import blocks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,9 +94,16 @@ class Modality(Settings):
         return x
 
     def residuals(self, mean: np.ndarray, problem: Problem) -> dict[str, float]:
-        """How far the model's data ``mean`` are from the measurement, in the field's usual figures."""
-        y = np.asarray(problem.y, dtype=np.float64)
-        return {"residual": float(np.linalg.norm(y - mean) / np.linalg.norm(y))}
+        """How far the model's data ``mean`` are from the measurement, in the field's usual figures.
+
+        Both may be larger than memory; then they are :class:`~pwm_core.stored.BlockArray`.
+        """
+        apart, size = [], []
+        for box, block in blocks(problem.y):
+            y = np.asarray(block, dtype=np.float64)
+            apart.append(np.linalg.norm(y - mean[box]))
+            size.append(np.linalg.norm(y))
+        return {"residual": float(np.hypot.reduce(apart) / np.hypot.reduce(size))}
 
     def figure(
         self, problem: Problem, result: Result, truth: Truth | None, score: Score | None, heading: str

@@ -139,6 +139,15 @@ class Operator(Settings):
         with torch.no_grad():
             return self._forward(_tensor(x), theta or {}).numpy()
 
+    def sections(self, x: Any, theta: Theta | None = None) -> Callable[[tuple[slice, ...]], np.ndarray]:
+        """A function of ``box``, one slice of step 1 an axis, that is ``H(x; θ)[box]``.
+
+        Data larger than memory are gone through with it; an operator of such data defines its own, which
+        computes no more than is asked for.
+        """
+        whole = np.asarray(self(np.asarray(x), theta))
+        return lambda box: whole[box]
+
     def _forward(self, x: torch.Tensor, theta: Theta) -> torch.Tensor:
         own = {}
         for f in params(type(self)):
@@ -236,12 +245,13 @@ class Operator(Settings):
         noise = self.noise(theta)
         return mean if noise is None else noise.sample(mean, rng)
 
-    def reduce(self, y: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, Operator] | None:
+    def reduce(self, y: Any, mask: np.ndarray | None = None) -> tuple[np.ndarray, Operator] | None:
         """Fewer numbers that say as much about the object as ``y``, and the operator that explains them.
 
         They lie on the object's grid with white noise of unit variance: z = K(x) + N(0, 1). Operators
         with an axis that the object has not, such as energy, give them; None where there is no such form.
-        ``mask`` marks the valid data.
+        ``y`` is an array or, where memory does not hold it, a :class:`~pwm_core.stored.Stored`. ``mask``
+        marks the valid data.
         """
         return None
 

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from .errors import BadValue
-from .operator import Operator
+from .operator import Operator, Theta
+from .stored import Predicted, Stored
 
 
 @dataclass(frozen=True)
 class Problem:
     """What a method may see. The truth is another object, which never reaches a method.
 
-    ``y``            the measurement, in the modality's data axes
+    ``y``            the measurement, in the modality's data axes; what does not fit into memory is left in
+                     its file, and ``y`` is a :class:`~pwm_core.stored.Stored` that stands for an array
     ``operator``     the *assumed* forward model; its nominal parameters are the assumed ones
     ``modality``     the modality's name
     ``shape, dtype`` of the object x
@@ -30,7 +32,7 @@ class Problem:
     ``device``       where a method should compute ("cpu", "cuda")
     """
 
-    y: np.ndarray
+    y: np.ndarray | Stored
     operator: Operator
     modality: str
     shape: tuple[int, ...]
@@ -83,8 +85,15 @@ class Problem:
 
         Its ``y`` has white noise of unit variance, see :meth:`Operator.reduce`.
         """
-        less = self.operator.reduce(np.asarray(self.y), self.mask)
+        y = self.y if isinstance(self.y, Stored) else np.asarray(self.y)
+        less = self.operator.reduce(y, self.mask)
         return self if less is None else self.replace(y=less[0], operator=less[1], mask=None, ranges={})
+
+    def predict(self, x: Any, theta: Theta | None = None) -> Any:
+        """H(x; θ), the data that the object would give: block by block where ``y`` is read that way."""
+        if isinstance(self.y, Stored):
+            return Predicted(self.operator, x, theta, self.y)
+        return self.operator(x, theta)
 
     def replace(self, **changes: Any) -> Problem:
         return dataclasses.replace(self, **changes)

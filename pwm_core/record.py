@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .registry import Entry
+from .stored import BlockArray
 
 _NUMERIC = ("numpy", "scipy", "torch", "numba", "h5py", "scikit-image")
 
@@ -47,9 +48,14 @@ def hardware(device: str) -> dict[str, Any]:
     return facts
 
 
-def array_hash(array: np.ndarray) -> str:
-    """SHA-256 of shape, dtype and contents."""
+def array_hash(array: np.ndarray | BlockArray) -> str:
+    """SHA-256 of shape, dtype and contents; contents in a file go by its blocks' axis first."""
     head = f"{array.shape}{array.dtype.str}".encode()
+    if isinstance(array, BlockArray):
+        digest = hashlib.sha256(head)
+        for _, block in array.blocks():
+            digest.update(np.ascontiguousarray(np.moveaxis(block, array.axis, 0)).data)
+        return digest.hexdigest()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 

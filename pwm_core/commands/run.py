@@ -103,7 +103,7 @@ def _residuals(found: Score | None, result: Result, problem: Problem, modality: 
         return found.residuals
     if result.status == "diverged":
         return {}
-    return modality.residuals(problem.operator(result.x, result.theta), problem)
+    return modality.residuals(problem.predict(result.x, result.theta), problem)
 
 
 def _record(

@@ -92,7 +92,7 @@ def check_accepts_read_only_data(subject: Subject, case: Case) -> None:
     """It works on arrays that cannot be written to, such as a memory-mapped file."""
     problem = copy.deepcopy(case.problem)
     for array in (problem.y, problem.mask, problem.initial):
-        if array is not None:
+        if isinstance(array, np.ndarray):
             array.setflags(write=False)
     subject.run(case, problem=problem, iterations=BRIEF)
 

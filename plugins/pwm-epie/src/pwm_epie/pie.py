@@ -59,12 +59,11 @@ class _PIE(Reconstructor):
         refinement = Refinement(engine, affine) if self.positions else None
         steps = [s for s in (affine, refinement) if s is not None]
         for sweep in range(self.iterations):
-            order = torch.from_numpy(rng.permutation(engine.frames)).to(problem.device)
             fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
             probe_step = self.object_step if sweep < self.warmup else self.probe_step
             alpha, beta = self._weights()
             misfit = engine.pie_sweep(
-                order,
+                engine.random_order(rng),
                 alpha=alpha,
                 beta=beta,
                 object_step=fall * self.object_step,

@@ -10,6 +10,7 @@ import torch
 from pwm_core.driver import Result
 from pwm_core.figure import new_figure, show_complex, show_image, show_loss, styled
 from pwm_core.problem import Problem, Truth
+from pwm_core.stored import blocks
 
 from .engine import orthogonalise
 from .operator import diffraction_of
@@ -51,20 +52,25 @@ def _simulated(
     show_image(
         axes[1, 2], error, "phase error", "rad", limits=(-size, size), colours="RdBu_r", bar=False, **scale
     )
-    frame = int(np.argmax(np.asarray(problem.y).sum((1, 2))))
-    _show_pattern(axes[0, 3], problem, np.asarray(problem.y)[frame], f"frame {frame}")
+    frame = _brightest(problem)
+    _show_pattern(axes[0, 3], problem, problem.y[frame], f"frame {frame}")
 
 
 def _measured(axes: np.ndarray, modality: Ptychography, problem: Problem, result: Result) -> None:
     for column, view in enumerate(modality.view(_levelled(modality, result.x, problem), problem)):
         limits = _spread(view.images[0])
         show_image(axes[0, column], view.images[0], view.name, view.unit, limits=limits, **_scale(problem))
-    model = problem.operator(result.x, result.theta)
-    frame = int(np.argmax(np.asarray(problem.y).sum((1, 2))))
-    _show_pattern(axes[1, 0], problem, np.asarray(problem.y)[frame], f"frame {frame}, measured")
+    model = problem.predict(result.x, result.theta)
+    frame = _brightest(problem)
+    _show_pattern(axes[1, 0], problem, problem.y[frame], f"frame {frame}, measured")
     _show_pattern(axes[1, 1], problem, model[frame], f"frame {frame}, model")
     _show_misfit(axes[1, 2], problem, model)
     _show_scan(axes[0, 3], problem)
+
+
+def _brightest(problem: Problem) -> int:
+    """The number of the frame with most counts."""
+    return int(np.argmax(np.concatenate([block.sum((1, 2)) for _, block in blocks(problem.y)])))
 
 
 def _levelled(modality: Ptychography, x: np.ndarray, problem: Problem) -> np.ndarray:
@@ -111,12 +117,15 @@ def _show_scan(axes: Axes, problem: Problem) -> None:
     axes.set_xlabel("x (µm)" if problem.units[0] == "m" else "x (px)")
 
 
-def _show_misfit(axes: Axes, problem: Problem, model: np.ndarray) -> None:
+def _show_misfit(axes: Axes, problem: Problem, model: Any) -> None:
     """Σ(|Ψ| − √I)²/ΣI of each frame, where it was taken."""
-    y = np.maximum(np.asarray(problem.y, dtype=float), 0)
-    valid = 1.0 if problem.mask is None else np.asarray(problem.mask, dtype=float)
-    misfit = ((np.sqrt(np.maximum(model, 0)) - np.sqrt(y)) ** 2 * valid).sum((1, 2))
-    share = misfit / np.maximum((y * valid).sum((1, 2)), 1e-12)
+    mask = np.broadcast_to(True if problem.mask is None else problem.mask, problem.y.shape)
+    shares = []
+    for box, block in blocks(problem.y):
+        y, valid = np.maximum(np.asarray(block, dtype=float), 0), mask[box]
+        misfit = ((np.sqrt(np.maximum(model[box], 0)) - np.sqrt(y)) ** 2 * valid).sum((1, 2))
+        shares.append(misfit / np.maximum((y * valid).sum((1, 2)), 1e-12))
+    share = np.concatenate(shares)
     r = diffraction_of(problem).scan.positions * (1e6 if problem.units[0] == "m" else 1.0)
     drawn = axes.scatter(r[:, 1], r[:, 0], c=share, s=7, cmap="magma", vmax=float(np.percentile(share, 99)))
     axes.invert_yaxis()

@@ -12,8 +12,10 @@ import torch
 from pwm_core.errors import BadFile
 from pwm_core.primitives import Propagate
 from pwm_core.problem import Problem
+from pwm_core.stored import blocks
 
 from .assembly import assemble, canvas, far_field, near_field
+from .readers.stored import StoredFrames
 from .recording import Recording
 
 log = logging.getLogger("pwm.ptychography")
@@ -73,7 +75,10 @@ def _without_background(recording: Recording) -> Recording:
     if recording.background is None:
         return recording
     log.info("background of %.3g counts a pixel taken off", float(np.mean(recording.background)))
-    frames = np.maximum(recording.frames - recording.background.astype(np.float32), 0)
+    if isinstance(recording.frames, StoredFrames):
+        frames: np.ndarray | StoredFrames = recording.frames.without(recording.background)
+    else:
+        frames = np.maximum(recording.frames - recording.background.astype(np.float32), 0)
     return replace(recording, frames=frames, background=None)
 
 
@@ -105,7 +110,8 @@ def _sampling(recording: Recording) -> tuple[float, float, bool]:
 def _first_probe(recording: Recording, propagate: Propagate) -> np.ndarray:
     """The mean frame's amplitude, taken back to the sample with a flat phase at the detector."""
     log.info("no probe in the file: starting from the mean frame, back-propagated")
-    amplitude = np.sqrt(np.maximum(recording.frames.mean(0, dtype=np.float64), 0))
+    total = sum(block.sum(0, dtype=np.float64) for _, block in blocks(recording.frames))
+    amplitude = np.sqrt(np.maximum(total / len(recording.frames), 0))
     if recording.mask is not None:
         amplitude = amplitude * np.broadcast_to(recording.mask, recording.frames.shape).any(0)
     wave = torch.from_numpy(amplitude.astype(np.complex128))
@@ -116,8 +122,13 @@ def _powered(wave: np.ndarray, recording: Recording) -> np.ndarray:
     """The probe scaled so that its power is the brightest frames' counts, as a transparent object gives."""
     wave = np.asarray(wave, dtype=np.complex64)
     wave = wave.reshape(-1, *wave.shape[-2:])
-    valid = recording.mask if recording.mask is not None else True
-    counts = np.sum(recording.frames, axis=(1, 2), where=valid, dtype=np.float64)
+    valid = np.broadcast_to(True if recording.mask is None else recording.mask, recording.frames.shape)
+    counts = np.concatenate(
+        [
+            np.sum(block, axis=(1, 2), where=valid[box], dtype=np.float64)
+            for box, block in blocks(recording.frames)
+        ]
+    )
     bright = float(np.percentile(counts, 95))
     return wave * np.float32(math.sqrt(bright / float(np.sum(np.abs(wave) ** 2))))
 

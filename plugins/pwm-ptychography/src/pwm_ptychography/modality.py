@@ -132,9 +132,9 @@ class Ptychography(Modality):
     def residuals(self, mean: np.ndarray, problem: Problem) -> dict[str, float]:
         """``residual`` Σ(|Ψ| − √I)²/ΣI and ``R`` Σ||Ψ| − √I|/Σ√I over the valid detector elements."""
         squares = differences = counts = roots = 0.0
-        for j, model in enumerate(mean):  # frame by frame: the data may fill the memory
+        for j, (model, frame) in enumerate(zip(mean, problem.y, strict=True)):  # data may fill the memory
             valid = True if problem.mask is None else np.broadcast_to(problem.mask, mean.shape)[j]
-            y = np.maximum(np.asarray(problem.y[j], dtype=np.float64), 0)
+            y = np.maximum(np.asarray(frame, dtype=np.float64), 0)
             apart = np.sqrt(np.maximum(model, 0)) - np.sqrt(y)
             squares += np.sum(apart**2, where=valid)
             differences += np.sum(np.abs(apart), where=valid)

@@ -103,15 +103,29 @@ class Diffraction(Compose):
     def detector(self) -> Detect:
         return self.node("detector")
 
-    def _forward(self, x: torch.Tensor, theta: Theta) -> torch.Tensor:
+    def sections(self, x: Any, theta: Theta | None = None) -> Callable[[tuple[slice, ...]], np.ndarray]:
+        self._check_names(theta or {})
+        wave = torch.as_tensor(np.asarray(x))
+
+        def section(box: tuple[slice, ...]) -> np.ndarray:
+            with torch.no_grad():
+                return self._forward(wave, theta or {}, box[0]).numpy()[(slice(None), *box[1:])]
+
+        return section
+
+    def _forward(self, x: torch.Tensor, theta: Theta, frames: slice = slice(None)) -> torch.Tensor:
         corners, fractions = self.scan.corners(
             *(_value(self.scan, name, theta, x.device) for name in ("positions", "jitter", "drift"))
         )
-        corners, fractions = corners.to(x.device), fractions.to(x.device)
-        modes = self.modes(x, theta)
-        weights, flux = (_value(self.probe, name, theta, x.device) for name in ("weights", "flux"))
         dark = _value(self.detector, "background", theta, x.device)
         each = np.ndim(dark) == 3 and len(dark) == len(corners)  # one background a frame
+        dark = dark[frames] if each else dark
+        corners, fractions = corners.to(x.device)[frames], fractions.to(x.device)[frames]
+        modes = self.modes(x, theta)
+        weights, flux = (
+            None if value is None else torch.as_tensor(value)[frames]
+            for value in (_value(self.probe, name, theta, x.device) for name in ("weights", "flux"))
+        )
         pixels = math.prod(self.scan.window)
         size = max(1, _BLOCK // (modes.shape[0] * pixels * x.element_size()))
         moved = fractions.requires_grad or bool((fractions.abs() > 1e-6).any())
@@ -119,7 +133,7 @@ class Diffraction(Compose):
         def block(
             x: torch.Tensor, modes: torch.Tensor, fractions: torch.Tensor, corners: torch.Tensor, part: slice
         ) -> torch.Tensor:
-            own = [None if a is None else torch.as_tensor(a)[part] for a in (weights, flux)]
+            own = [None if a is None else a[part] for a in (weights, flux)]
             shift = fractions.to(modes.real.dtype)
             probe = in_frames(modes, *own)
             probe = displaced(probe, shift) if moved else probe

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .readers.stored import StoredFrames
 
 
 @dataclass(frozen=True)
 class Recording:
     """Diffraction frames with what is known about the instrument. Lengths in metres; None = unknown.
 
-    ``frames``           (n, y, x) counts, zero frequency (the direct beam) in the middle of the frame
+    ``frames``           (n, y, x) counts, zero frequency (the direct beam) in the middle of the frame; in
+                         memory or, where they would fill it, in their file
     ``positions``        (n, 2) as (y, x): where on the sample the beam was, in ``positions_unit``
     ``probe``            (mode, y, x) complex guess of the illumination at the sample
     ``mask``             (y, x) or (n, y, x), True where a detector element is valid
@@ -20,7 +24,7 @@ class Recording:
     ``focus_to_sample``  for a near-field scan in a diverging beam; None for a parallel one
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | StoredFrames
     positions: np.ndarray
     positions_unit: Literal["m", "px"] = "m"
     geometry: Literal["far", "near"] = "far"

@@ -10,6 +10,7 @@ import numpy as np
 
 from pwm_core.errors import BadValue
 from pwm_core.formats.write import replacing
+from pwm_core.stored import BlockArray, blocks
 
 from .readers.base import HC
 from .readers.cxi import DETECTOR, DOWN_AND_LEFT, SOURCE
@@ -52,11 +53,17 @@ def write_cxi(path: Path, recording: Recording) -> None:
         _write_frames(file, r.frames)
 
 
-def _write_frames(file: h5py.File, frames: np.ndarray) -> None:
-    chunks = (1, *frames.shape[1:])
+def _write_frames(file: h5py.File, frames: np.ndarray | BlockArray) -> None:
     data = file.create_dataset(
-        f"{DETECTOR}/data", data=frames, chunks=chunks, compression="gzip", shuffle=True
+        f"{DETECTOR}/data",
+        frames.shape,
+        frames.dtype,
+        chunks=(1, *frames.shape[1:]),
+        compression="gzip",
+        shuffle=True,
     )
+    for box, block in blocks(frames):
+        data[box] = block
     data.attrs["axes"] = "translation:y:x"
     file["entry_1/data_1/data"] = h5py.SoftLink(data.name)
     file["entry_1/data_1/translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from pwm_ptychography.engine import Engine
 
 from pwm_core import Reconstructor, param
@@ -19,18 +18,13 @@ class Ptychographic(Reconstructor):
     update_probe: bool = param(True, doc="retrieve the probe; otherwise it is taken as known")
 
 
-def random_order(engine: Engine, rng: np.random.Generator) -> torch.Tensor:
-    """All frames in random order."""
-    return torch.from_numpy(rng.permutation(engine.frames)).to(engine.object.device)
-
-
 def warm_up(engine: Engine, rng: np.random.Generator, update_probe: bool) -> float:
     """One sweep of rPIE (Maiden, Johnson & Li 2017, doi:10.1364/OPTICA.4.000736); returns its misfit.
 
     Large steps of the probe, which must find its form first.
     """
     misfit = engine.pie_sweep(
-        random_order(engine, rng),
+        engine.random_order(rng),
         alpha=0.85,
         beta=1.0,
         object_step=0.9,

@@ -11,7 +11,7 @@ from pwm_ptychography.engine import Engine, Projection, make_engine
 
 from pwm_core import Iterate, Problem, param
 
-from .common import Ptychographic, random_order
+from .common import Ptychographic
 
 CHANGE = Projection(entry=1.0, keep=0.0, mix=-1.0, replace=1.0)  # χ = Π(PO) − PO in the place of ψ
 
@@ -46,7 +46,7 @@ class LSQML(Ptychographic):
         for sweep in range(self.iterations):
             fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
             update_probe = self.update_probe and sweep >= self.probe_start
-            groups = random_order(engine, rng).tensor_split(min(self.groups, engine.frames))
+            groups = engine.random_order(rng).tensor_split(min(self.groups, engine.frames))
             misfit = sum(self._group(engine, changes, g, fall * self.step, update_probe) for g in groups)
             if self.momentum and sweep >= self.warmup:
                 engine.accelerate(self.momentum, fall * self.feedback)

@@ -10,7 +10,7 @@ from pwm_ptychography.engine import Reflection, make_engine
 
 from pwm_core import Iterate, Problem, param
 
-from .common import Ptychographic, random_order
+from .common import Ptychographic
 
 
 class SDR(Ptychographic):
@@ -52,7 +52,7 @@ class SDR(Ptychographic):
             fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
             probe_step = 0.9 if sweep < self.warmup else fall * self.probe_step
             misfit = engine.pie_sweep(
-                random_order(engine, rng),
+                engine.random_order(rng),
                 alpha=1 - fall * self.object_step,
                 beta=1.0,
                 object_step=fall * self.object_step,

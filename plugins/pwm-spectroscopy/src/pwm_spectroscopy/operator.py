@@ -62,7 +62,7 @@ class SpectrumImage(Compose):
         with torch.no_grad():
             return self._matrix(torch.empty(0, dtype=torch.float64), theta or {}).numpy()
 
-    def reduce(self, y: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, Operator] | None:
+    def reduce(self, y: Any, mask: np.ndarray | None = None) -> tuple[np.ndarray, Operator] | None:
         """Maps z (component, y, x) with unit white noise that carry what ``y`` tells, and their operator.
 
         z ~ operator(x) + N(0, 1), see :mod:`~pwm_spectroscopy.reduction`; fifteen times smaller than the

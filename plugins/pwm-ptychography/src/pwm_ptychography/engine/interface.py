@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from ..operator import Diffraction
@@ -71,6 +72,10 @@ class Engine(Protocol):
 
     @property
     def probe(self) -> torch.Tensor: ...
+
+    def random_order(self, rng: np.random.Generator) -> torch.Tensor:
+        """All frames in random order, on the engine's device; nearby frames together if data are on disk."""
+        ...
 
     def set_object(self, obj: torch.Tensor) -> None:
         """Put another object in the place of the present one."""

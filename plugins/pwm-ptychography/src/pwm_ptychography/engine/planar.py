@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from pwm_core.problem import Problem
+from pwm_core.stored import BlockArray
 
 from ..kernels import batch
 from ..kernels.batch import gather_all
@@ -59,6 +61,7 @@ class PlanarEngine:
             fractions=fractions.numpy() if moved else None,
             propagator=None if kernel is None else kernel.numpy(),
             weights=None if weights is None else weights.numpy(),
+            on_disk=isinstance(problem.y, BlockArray),
         )
         self.frames = len(corners)
         self.shift = model_shift(stabilised)
@@ -75,6 +78,9 @@ class PlanarEngine:
     @property
     def probe(self) -> torch.Tensor:
         return torch.from_numpy(self.sweeper.result()[1])
+
+    def random_order(self, rng: np.random.Generator) -> torch.Tensor:
+        return torch.from_numpy(self.sweeper.random_order(rng))
 
     def set_object(self, obj: torch.Tensor) -> None:
         self.sweeper.set_object(obj.numpy())
@@ -247,7 +253,7 @@ def _tensors(sums: batch.Sums) -> Sums:
 
 
 class _Amplitudes:
-    """√quanta of one frame at a time, as the kernels want them, so that the data are never copied whole."""
+    """√quanta frame after frame, as the kernels want them, so that the data are never copied whole."""
 
     def __init__(self, problem: Problem, operator: Diffraction, far: bool, stabilised: bool) -> None:
         self.problem, self.operator, self.far, self.stabilised = problem, operator, far, stabilised
@@ -256,17 +262,18 @@ class _Amplitudes:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, frame: int) -> np.ndarray:
-        counts = torch.from_numpy(np.require(self.problem.y[frame], np.float32, "W"))
-        amplitude = amplitudes(counts, self.operator, self.stabilised).numpy()
-        return np.fft.ifftshift(amplitude) if self.far else amplitude
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for frame in self.problem.y:
+            counts = torch.from_numpy(np.require(frame, np.float32, "W"))
+            amplitude = amplitudes(counts, self.operator, self.stabilised).numpy()
+            yield np.fft.ifftshift(amplitude) if self.far else amplitude
 
 
 def _power(problem: Problem, operator: Diffraction) -> float:
     """All valid quanta."""
     total = 0.0
     mask = None if problem.mask is None else np.broadcast_to(problem.mask, np.shape(problem.y))
-    for j in range(len(problem.y)):
-        counts = np.maximum(np.asarray(problem.y[j], dtype=np.float64), 0)
+    for j, frame in enumerate(problem.y):
+        counts = np.maximum(np.asarray(frame, dtype=np.float64), 0)
         total += float(counts.sum() if mask is None else counts[mask[j]].sum())
     return total / operator.detector.gain

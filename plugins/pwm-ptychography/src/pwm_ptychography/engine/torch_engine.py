@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from pwm_core.errors import Unsuitable
@@ -136,6 +137,9 @@ class TorchEngine:
         return waves * factor[:, None], misfit.sum()
 
     # -- what methods call ----------------------------------------------------------------------
+
+    def random_order(self, rng: np.random.Generator) -> torch.Tensor:
+        return torch.from_numpy(rng.permutation(self.frames)).to(self.object.device)
 
     def set_object(self, obj: torch.Tensor) -> None:
         self.object.copy_(obj)  # in place, as recorded sweeps hold on to the memory

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pwm_core.errors import BadValue, Unsuitable
+from pwm_core.stored import available
 
 from .overlaps import make_overlap, make_products
 from .pie import EMPTY, Sweeper
@@ -113,15 +114,17 @@ def gather_all(
     if track:
         o.guard()
 
-    def work(t: int) -> None:
-        part = parts[t]
-        places = engine.corners, engine.ramps, chosen, part_of(len(chosen), threads, t)
-        run(
-            *(o.flat_image, modes, engine.spectrum, part.mixture, data, places),
-            *(waves, coefficients, part.spaces, part.sums, moves.reshape(-1), misfit),
-        )
+    for stretch in engine.stretches(chosen):
 
-    run_threads(threads, work)
+        def work(t: int, stretch: np.ndarray = stretch) -> None:
+            part = parts[t]
+            places = engine.corners, engine.ramps, stretch, part_of(len(stretch), threads, t)
+            run(
+                *(o.flat_image, modes, engine.spectrum, part.mixture, data, places),
+                *(waves, coefficients, part.spaces, part.sums, moves.reshape(-1), misfit),
+            )
+
+        run_threads(threads, work)
     return _total(engine, parts, weights, misfit, moves if track else None)
 
 
@@ -194,7 +197,15 @@ def overlap_all(engine: Sweeper, state: np.ndarray, threads: int = 1) -> Sums:
 
 
 def new_state(engine: Sweeper, threads: int = 1) -> np.ndarray:
-    """Exit waves (positions, modes * 2 n^2) of the present object and probe, in strip order."""
+    """Exit waves (positions, modes * 2 n^2) of the present object and probe, in strip order.
+
+    BadValue where the data are on disk and the waves would not fit into memory either."""
+    size = 8 * engine.modes * engine.data.size
+    if engine.file is not None and size > available():
+        raise BadValue(
+            f"the method keeps a wave for every frame, {size / 1e9:.3g} GB, and {available() / 1e9:.3g} GB "
+            "of memory are free; take one that does not, or fewer or smaller frames"
+        )
     state = aligned(len(engine.data), engine.modes * 2 * engine.plan.size)
     gather_all(engine, state=state, projection=(1, 0, 1, 0), threads=threads)
     return state

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from pwm_core.errors import BadValue, Unsuitable
 
+from .disk import FrameFile
 from .plan import Frames, PlanarObject, aligned, plan
 from .positions import patch_corners, per_position, same_modes, shifts, visits
 from .schedule import rounds
@@ -20,8 +22,8 @@ EMPTY = aligned(16)  # in the place of arrays that are not used
 class Sweeper:
     """State of a sequential reconstruction: object, probe modes and data in the kernels' own order.
 
-    ``amplitudes``: sqrt of the counts, (n, n) for each position, zero frequency at [0, 0]; an array or any
-    sequence, whose frames are asked for one at a time.
+    ``amplitudes``: sqrt of the counts, (n, n) for each position, zero frequency at [0, 0]; an array or
+    anything with a length that gives its frames in order.
     ``corners`` (positions, 2): row and column of each patch, which must lie inside ``obj`` (height, width).
     ``probe`` (modes, n, n); the number of modes stays.  Transforms are orthonormal, so that counts add up to
     sum |probe * patch|^2.
@@ -33,6 +35,7 @@ class Sweeper:
     ``propagator`` (n, n) of modulus 1, zero frequency at [0, 0], makes it a near-field experiment with
     amplitudes in real space: wave = IFFT(propagator * FFT(probe * patch)).  With fractions f as well the wave
     is moved back by -f before it is propagated, from the patch's pixels to the detector's.
+    ``on_disk``: keep the amplitudes in a temporary file, and a part of them in memory.
 
     Memory: the amplitudes in float32, 4 n^2 bytes a position (once the data, if those are float32), and
     besides 8 bytes a pixel of the object, 8 n^2 a mode of the probe (16 n^2 with fractions), 16 n a position
@@ -51,6 +54,7 @@ class Sweeper:
         propagator: np.ndarray | None = None,
         weights: np.ndarray | None = None,
         width: int | None = None,
+        on_disk: bool = False,
     ) -> None:
         self.varied, self.fields, n = weights is not None, len(probe), probe.shape[-1]
         self.modes = 1 if self.varied else self.fields
@@ -63,7 +67,8 @@ class Sweeper:
         self.plan = found
         self.near = propagator is not None
         self.kernel = found.pack_spectrum(np.asarray(propagator) / found.size) if self.near else EMPTY
-        self.data = found.amplitudes(amplitudes, mask, self.near)
+        self.file = FrameFile(len(amplitudes), found.size) if on_disk else None
+        self.data = found.amplitudes(amplitudes, mask, self.near, self.file)
         self.set_scale(1.0)
         self.misfit = np.zeros(len(self.data))
         self.object = PlanarObject(obj.shape)
@@ -138,21 +143,30 @@ class Sweeper:
         )
         order, background = visits(order, count), per_position(background, count, "background")
         team = self._team(threads)
-        table = order[:, None] if threads == 1 else rounds(order, self.corners, p.n, threads)
         # the relaxation of a wave with a state is part of its renewal
         steps = tuple(map(float, (object_step, alpha, probe_step, beta, 1.0 if stateful else relax)))
-        team[0][:], team[1][:] = self.probe, self.spectrum
         image = (o.flat_image, self.modes, tuple(team), (self.fields, self.weights))
         data = (self.data.reshape(-1), self.gains, background, self.kernel)
-        counter = barrier_counter()
+        for stretch in self.stretches(order):
+            table = stretch[:, None] if threads == 1 else rounds(stretch, self.corners, p.n, threads)
+            team[0][:], team[1][:] = self.probe, self.spectrum
+            counter = barrier_counter()
 
-        def work(t: int) -> None:
-            places = self.corners, self.ramps
-            run(t, counter, table, block, *image, data, *places, steps, memory, self.misfit)
+            def work(t: int, counter: Any = counter, table: np.ndarray = table) -> None:
+                places = self.corners, self.ramps
+                run(t, counter, table, block, *image, data, *places, steps, memory, self.misfit)
 
-        run_threads(threads, work)
-        self.probe[:], self.spectrum[:] = team[0][0], team[1][0]
+            run_threads(threads, work)
+            self.probe[:], self.spectrum[:] = team[0][0], team[1][0]
         return self.misfit
+
+    def stretches(self, order: np.ndarray) -> Iterable[np.ndarray]:
+        """``order`` in parts whose amplitudes are in memory together; in one if all are."""
+        return [order] if self.file is None else self.file.stretches(order)
+
+    def random_order(self, rng: np.random.Generator) -> np.ndarray:
+        """All positions at random, as far as their amplitudes' place allows."""
+        return rng.permutation(len(self.data)) if self.file is None else self.file.random_order(rng)
 
     def checked(self, state: np.ndarray) -> np.ndarray:
         """The exit waves as one row, or BadValue; the compiled loops check nothing."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from .disk import FrameFile
 from .layout import Layout, radices_for
 from .vector import native_width
 
 
 class Frames(Protocol):
-    """An array (positions, height, width) or anything else with a length whose items are the frames."""
+    """An array (positions, height, width) or anything else with a length that gives the frames in order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 def aligned(*shape: int) -> np.ndarray:
@@ -110,18 +112,27 @@ class Plan:
         )
         return (self.unpack if inverse else self.unpack_spectrum)(target).reshape(values.shape)
 
-    def amplitudes(self, frames: Frames, mask: np.ndarray | None = None, near: bool = False) -> np.ndarray:
+    def amplitudes(
+        self,
+        frames: Frames,
+        mask: np.ndarray | None = None,
+        near: bool = False,
+        file: FrameFile | None = None,
+    ) -> np.ndarray:
         """Measured amplitudes sqrt(I) for orthonormal transforms as the kernels want them (positions, n * n).
 
-        Frames (n, n) are asked for one at a time.  ``mask`` (n, n) or (positions, n, n) is True where a pixel
-        is valid."""
-        out = aligned(len(frames), self.size)
+        Frames (n, n) are asked for one at a time, in order.  ``mask`` (n, n) or (positions, n, n) is True
+        where a pixel is valid.  The answer lies in ``file``, if one is given."""
+        out = aligned(len(frames), self.size) if file is None else file.array
         masks = None if mask is None else np.broadcast_to(mask, (len(frames), self.n, self.n))
-        for j, target in enumerate(out):
-            frame = np.asarray(frames[j], np.float32)
-            if masks is not None:
-                frame = np.where(masks[j], frame, np.float32(-1))
-            target[:] = self.rows(frame) if near else self.permute(frame) / np.float32(self.n)
+        inside = iter(frames)
+        order = np.arange(len(frames))
+        for stretch in [order] if file is None else file.stretches(order):
+            for j in stretch:
+                frame = np.asarray(next(inside), np.float32)
+                if masks is not None:
+                    frame = np.where(masks[j], frame, np.float32(-1))
+                out[j] = self.rows(frame) if near else self.permute(frame) / np.float32(self.n)
         return out
 
     def ramps(self, fractions: np.ndarray) -> np.ndarray:

@@ -55,14 +55,17 @@ def tally_all(
     added = np.stack([per_position(values, count, name) for name, values in named], 1)
     data = engine.data.reshape(-1), engine.gains, added, engine.kernel
 
-    def work(t: int) -> None:
-        places = engine.corners, engine.ramps, part_of(count, threads, t)
-        probe, mixture = engine.illumination()
-        spaces = probe, (aligned(engine.modes * p.tiles), aligned(engine.modes * p.strip))
-        fields = engine.object.flat_image, engine.modes, engine.spectrum
-        run(*fields, mixture, data, places, spaces, found.reshape(-1))
+    for stretch in engine.stretches(np.arange(count)):
 
-    run_threads(threads, work)
+        def work(t: int, first: int = int(stretch[0]), length: int = len(stretch)) -> None:
+            start, stop = part_of(length, threads, t)
+            places = engine.corners, engine.ramps, (first + start, first + stop)
+            probe, mixture = engine.illumination()
+            spaces = probe, (aligned(engine.modes * p.tiles), aligned(engine.modes * p.strip))
+            fields = engine.object.flat_image, engine.modes, engine.spectrum
+            run(*fields, mixture, data, places, spaces, found.reshape(-1))
+
+        run_threads(threads, work)
     return found
 
 

@@ -8,18 +8,21 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import numpy as np
 
 from pwm_core.errors import BadFile, BadValue
 from pwm_core.problem import Problem
 from pwm_core.reader import Reader
 from pwm_core.settings import param
+from pwm_core.stored import too_large
 
 from ..recording import Recording
 from .found import Found, cut, fitting_mask, fitting_probe
-from .frames import Window, in_corner, mask_bad
+from .frames import Stack, Window, in_corner, mask_bad
 from .hdf5 import EV, LENGTHS
 from .motion import Motion, motion, turned
+from .stored import StoredFrames
 
 log = logging.getLogger("pwm.ptychography")
 
@@ -59,7 +62,7 @@ class PtychoReader(Reader):
     def record(self, path: Path) -> Recording:
         """The scan as it was recorded; BadFile says what is wrong or missing. Facts go to the log."""
         with self.contents(path) as found:
-            return self._recording(found, path.name)
+            return self._recording(found, path)
 
     def photon(self, joules: float | None, name: str, where: str) -> float | None:
         """The wavelength (m) of photons of the energy (J) that a file states, unless settings overrule it.
@@ -84,22 +87,27 @@ class PtychoReader(Reader):
             )
         return x if x is not None else y
 
-    def _recording(self, found: Found, name: str) -> Recording:
+    def _recording(self, found: Found, path: Path) -> Recording:
+        name = path.name
         positions, unit = self._positions(found, name)
         wavelength = self._wavelength(found, name)
         distance, pixel = self.distance or found.distance, self.detector_pixel or found.detector_pixel
         if unit == "m" or self._stated(found) == "near":
             _require(name, wavelength, distance, pixel)
         window = self._window(found)
-        frames, mask = found.frames.load(window), None
+        frames, mask = _frames(found.frames, window, path), None
         if found.mask is not None:
             mask = window.cut(fitting_mask(found.mask, found.frames, name))
         known = np.isfinite(positions).all(1)
         if not known.all():
             log.info("%d frames without a finite position left out", np.count_nonzero(~known))
-            frames, positions = frames[known], positions[known]
+            chosen = np.flatnonzero(known)
+            frames = frames.only(chosen) if isinstance(frames, StoredFrames) else frames[known]
+            positions = positions[known]
             mask = mask[known] if mask is not None and mask.ndim == 3 else mask
         mask = mask_bad(frames, mask)
+        if isinstance(frames, StoredFrames):
+            frames.clean = True
         _log_mask(mask)
         facts = (wavelength, distance, pixel) if unit == "m" else None
         geometry, focus = self._geometry(found, name, frames, positions, facts)
@@ -128,7 +136,12 @@ class PtychoReader(Reader):
         return found.geometry or ("near" if found.focus_to_sample is not None else None)
 
     def _geometry(
-        self, found: Found, name: str, frames: np.ndarray, positions: np.ndarray, facts: tuple | None
+        self,
+        found: Found,
+        name: str,
+        frames: np.ndarray | StoredFrames,
+        positions: np.ndarray,
+        facts: tuple | None,
     ) -> tuple[Literal["far", "near"], float | None]:
         """Far or near field, with the distance from focus to sample (inf: a parallel beam) in near field.
 
@@ -213,6 +226,15 @@ class PtychoReader(Reader):
             )
         log.info("wavelength %.5g nm (photons of %.5g keV)", wavelength * 1e9, HC / wavelength / EV * 1e-3)
         return wavelength
+
+
+def _frames(stack: Stack, window: Window, path: Path) -> np.ndarray | StoredFrames:
+    """All frames in memory; left in their HDF5 file where they would fill it."""
+    in_file = isinstance(stack.parts[0], h5py.Dataset)
+    if in_file and too_large((stack.count, *window.shape(stack.shape))):
+        log.info("the frames stay in their file and are read in blocks: they would fill the memory")
+        return StoredFrames(path, stack, window)
+    return stack.load(window)
 
 
 def _log_mask(mask: np.ndarray | None) -> None:

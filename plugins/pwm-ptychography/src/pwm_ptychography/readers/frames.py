@@ -12,10 +12,12 @@ import numpy as np
 
 from pwm_core.errors import BadFile
 from pwm_core.hdf5 import memory
+from pwm_core.stored import BlockArray
 
 log = logging.getLogger("pwm.ptychography")
 
 BLOCK = 1 << 24  # elements handled at a time
+STAYING = 1 << 20  # of frames that memory does not hold
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Window:
     shifted: bool
     rows: slice
     cols: slice
+
+    def shape(self, full: tuple[int, ...]) -> tuple[int, int]:
+        """Of the window in frames of this shape."""
+        height, width = (len(range(*s.indices(n))) for s, n in zip((self.rows, self.cols), full, strict=True))
+        return height, width
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """The window of ``array`` (..., y, x), zero frequency in the middle."""
@@ -52,14 +59,12 @@ class Stack:
         total = np.zeros(self.shape)
         for index in chosen:
             frame = self._frame(index)
-            total += np.where(np.isfinite(frame) & (frame >= 0) & ~_saturated(frame), frame, 0)
+            total += np.where(~no_count(frame) & (frame >= 0), frame, 0)
         return total / len(chosen)
 
     def load(self, window: Window) -> np.ndarray:
         """All frames (n, y, x) in their own number type, cut to the window."""
-        height, width = (
-            len(range(*s.indices(n))) for s, n in zip((window.rows, window.cols), self.shape, strict=True)
-        )
+        height, width = window.shape(self.shape)
         size = self.count * height * width * self.dtype.itemsize
         if size > memory():
             raise BadFile(
@@ -111,21 +116,28 @@ def in_corner(mean: np.ndarray) -> bool:
     return bool(total > 0 and corner > 0.5 * total and corner > 2 * mean[middle].sum())
 
 
-def mask_bad(frames: np.ndarray, mask: np.ndarray | None) -> np.ndarray | None:
+def mask_bad(frames: np.ndarray | BlockArray, mask: np.ndarray | None) -> np.ndarray | None:
     """Zero in place, and mask, what is no count; returns the mask (y, x) or (n, y, x), None if all are valid.
 
     Masked: NaN, infinity, saturated integers, and elements below zero in every frame (a detector's way to
     mark gaps). Values that are below zero now and then are noise left by a dark subtraction: set to 0, kept.
+    Where the frames stay in their file, what is no count in one of them is masked in all: a mask for each
+    frame would be a quarter of the data that memory does not hold. There nothing is set to 0.
     """
+    stays = isinstance(frames, BlockArray)
     never = np.ones(frames.shape[1:], bool)
+    once = np.zeros_like(never)
     wrong: list[np.ndarray] = []
     negative = np.zeros(never.shape, int)
-    some = max(1, BLOCK // never.size)
+    some = max(1, (STAYING if stays else BLOCK) // never.size)
     for start in range(0, len(frames), some):
         block = frames[start : start + some]
-        below, bad = block < 0, ~np.isfinite(block) | _saturated(block)
+        below, bad = block < 0, no_count(block)
         never &= (below | bad).all(0)
         negative += (below & ~bad).sum(0)
+        if stays:
+            once |= bad.any(0)
+            continue
         wrong.append(np.flatnonzero(bad) + start * never.size)
         block[below | bad] = 0
     if never.any():
@@ -133,6 +145,12 @@ def mask_bad(frames: np.ndarray, mask: np.ndarray | None) -> np.ndarray | None:
         mask = ~never if mask is None else mask & ~never
     if negative[~never].any():
         log.info("%d values below zero, as dark subtraction leaves them: set to 0", negative[~never].sum())
+    if stays:
+        once &= ~never
+        if once.any():
+            log.info("%d elements are saturated or not finite in some frames: masked in all", once.sum())
+            mask = ~once if mask is None else mask & ~once
+        return mask
     flat = np.concatenate(wrong)
     flat = flat[~never.ravel()[flat % never.size]]
     if len(flat):
@@ -140,6 +158,11 @@ def mask_bad(frames: np.ndarray, mask: np.ndarray | None) -> np.ndarray | None:
         mask = np.ones(frames.shape, bool) if mask is None else np.broadcast_to(mask, frames.shape).copy()
         mask.reshape(-1)[flat] = False
     return mask
+
+
+def no_count(frame: np.ndarray) -> np.ndarray:
+    """Where a value is not finite or saturated."""
+    return ~np.isfinite(frame) | _saturated(frame)
 
 
 def _saturated(frame: np.ndarray) -> np.ndarray:

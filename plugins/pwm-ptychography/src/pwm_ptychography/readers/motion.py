@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from pwm_core.stored import BlockArray
+
 PAIRS = 96  # neighbouring positions that are compared
 LARGEST = 256  # frames are binned to at most this many pixels a side
 
@@ -37,7 +39,7 @@ class Motion:
         return self.misfit < 1.0 and bool(np.abs(turned.T @ turned - np.eye(2)).max() < 0.3)
 
 
-def motion(frames: np.ndarray, positions: np.ndarray) -> Motion | None:
+def motion(frames: np.ndarray | BlockArray, positions: np.ndarray) -> Motion | None:
     """The law by which frames (n, y, x) shift with positions (n, 2), from neighbours' cross-correlations.
 
     The detector sees a shadow of the sample, enlarged, whenever the beam spreads from a focus that is not in
