@@ -182,3 +182,16 @@ def test_every_modality_tells_what_it_can(modality, method, determined):
         assert low <= last.theta[name] <= high
         if last.info[f"std:{name}"] == math.inf:
             assert last.theta[name] == problem.operator.theta[name]
+
+
+@pytest.mark.slow
+def test_an_object_below_zero_does_not_weigh_elements_without_counts_too_much():
+    """Of sparse spectra plain least squares makes an object whose data are below zero here and there."""
+    found = installed()
+    if "stem-edx" not in {e.card.name for e in found.of("modality")}:
+        pytest.skip("the modality stem-edx is not installed")
+    modality = found.find("stem-edx", "modality").load()(size=32)
+    problem, truth = pose(modality, 100, "calibrated")
+    last = calibrate(Gradient(), problem, method=build(find_method(found, "mls"), {}))[-1]
+    for name in ("detector.peak_overlap", "emission.bremsstrahlung"):
+        assert abs(last.theta[name] - truth.theta[name]) < 3 * last.info[f"std:{name}"]

@@ -25,7 +25,9 @@ def test_energy_axis_and_resolution_of_a_fluorescence_standard(tmp_path, capsys,
     words = ["run", "--modality", "xrf", "--method", "mls", "--input", str(path), "--assume", "refine=false"]
     with caplog.at_level("INFO"):
         assert main([*words, "--calibrate", "gradient", "--output", str(tmp_path / "out")]) == 0
-    before, after = map(float, re.search(r"datum ([\d.]+) at the start, ([\d.]+) at", caplog.text).groups())
+    before, after = map(
+        float, re.search(r"χ² is ([\d.]+) .* at the start, ([\d.]+) at", caplog.text).groups()
+    )
     assert after < 0.7 * before
     printed = capsys.readouterr().out
     zero, error = map(
