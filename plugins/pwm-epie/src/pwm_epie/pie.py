@@ -9,9 +9,11 @@ import torch
 from pwm_ptychography.engine import make_engine
 
 from pwm_core import Iterate, Problem, Reconstructor, param
+from pwm_core.errors import BadValue
 
 from .affine import Affine
 from .positions import Refinement, refined
+from .search import ROUNDS, Search
 
 
 class _PIE(Reconstructor):
@@ -45,10 +47,22 @@ class _PIE(Reconstructor):
     affine: bool = param(
         False, doc="fit scale, rotation and shear of the whole scan; takes the data for counts of quanta"
     )
+    reach: float = param(
+        0.0,
+        low=0.0,
+        high=100.0,
+        unit="pixel",
+        doc="with positions: how far off single frames may be; if not 0, frames that fit badly are looked "
+        "for all around in the first half of the sweeps, for which the probe is kept",
+    )
     positions_start: int = param(10, low=1, doc="sweep from which positions are refined")
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
+        if self.reach and not self.positions:
+            raise BadValue(
+                f"{type(self).__name__}: reach is how far positions are looked for; set positions too"
+            )
         engine = make_engine(
             problem,
             self.modes,
@@ -57,28 +71,32 @@ class _PIE(Reconstructor):
         )
         affine = Affine(engine) if self.affine else None
         refinement = Refinement(engine, affine) if self.positions else None
-        steps = [s for s in (affine, refinement) if s is not None]
+        held = self.iterations // 2 if self.reach else 0
+        search = Search(engine, self.reach) if self.reach else None
         for sweep in range(self.iterations):
-            fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - self.warmup) / self.anneal)
-            probe_step = self.object_step if sweep < self.warmup else self.probe_step
+            fall = 1.0 if self.anneal is None else 1 / (1 + max(0, sweep - held - self.warmup) / self.anneal)
+            probe_step = self.object_step if sweep < held + self.warmup else self.probe_step
             alpha, beta = self._weights()
             misfit = engine.pie_sweep(
                 engine.random_order(rng),
                 alpha=alpha,
                 beta=beta,
                 object_step=fall * self.object_step,
-                probe_step=fall * probe_step if self.update_probe else 0.0,
+                probe_step=fall * probe_step if self.update_probe and sweep >= held else 0.0,
             )
-            if self.momentum and sweep >= self.warmup:
+            if self.momentum and sweep >= held + self.warmup:
                 engine.accelerate(self.momentum, fall * self.feedback)
             if self.update_probe:
                 engine.settle_probe()
             if self.flux or self.background:
                 engine.fit_frames(self.flux, self.background)
-            if sweep + 1 >= self.positions_start:
-                for step in steps:
-                    step.step()
-            theta = engine.theta() | (refined(engine) if steps else {})
+            if affine is not None and sweep + 1 >= held + self.positions_start:
+                affine.step()
+            if refinement is not None and sweep + 1 >= self.positions_start:
+                refinement.step()
+            if search is not None and refinement is not None and _is_due(sweep + 1, held):
+                refinement.jumped(search.step())
+            theta = engine.theta() | (refined(engine) if self.positions or self.affine else {})
             info = affine.parts() if affine else {}
             yield Iterate(engine.object, loss=misfit / engine.power, theta=theta, info=info)
 
@@ -118,3 +136,8 @@ class RPIE(_PIE):
 
     def _weights(self) -> tuple[float, float]:
         return self.alpha, self.beta
+
+
+def _is_due(sweep: int, held: int) -> bool:
+    """Whether frames are looked for after this sweep: a few times, evenly in the first ``held``."""
+    return sweep in [held * k // (ROUNDS + 1) for k in range(1, ROUNDS + 1)]

@@ -44,6 +44,11 @@ class Refinement:
         self.correction += self.velocity
         self.steps += 1
 
+    def jumped(self, displacements: torch.Tensor) -> None:
+        """Take note that frames have been moved by (frame, 2) pixels; they come to rest there."""
+        self.correction += displacements
+        self.velocity[displacements.any(1)] = 0
+
     def _displacements(self) -> torch.Tensor:
         """Least-squares displacements (frame, 2) under the prior, in pixels."""
         right, matrix = (e.double().cpu() for e in self.engine.position_equations())

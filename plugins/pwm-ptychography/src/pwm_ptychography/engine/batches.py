@@ -78,6 +78,17 @@ def products(
     return torch.cat(found)
 
 
+def misfits(engine: TorchEngine, frames: torch.Tensor) -> torch.Tensor:
+    """See :meth:`~pwm_ptychography.engine.interface.Engine.misfits`."""
+    found = []
+    for block in _blocks(engine, frames):
+        squares = (engine.modulus(block) - engine.amplitude[block]) ** 2
+        if engine.valid is not None:
+            squares = squares * engine.valid[block]
+        found.append(squares.sum((1, 2), dtype=torch.float64))
+    return torch.cat(found)
+
+
 def distortion_equations(engine: TorchEngine) -> tuple[torch.Tensor, torch.Tensor]:
     """See :meth:`~pwm_ptychography.engine.interface.Engine.distortion_equations`."""
     middle = light_centre(engine.probe)

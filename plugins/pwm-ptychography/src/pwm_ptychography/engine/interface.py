@@ -157,6 +157,10 @@ class Engine(Protocol):
         ``flux`` is the relative incident intensity, ``background`` one number of quanta in all elements.
         """
 
+    def misfits(self, frames: torch.Tensor) -> torch.Tensor:
+        """Σ (√(|Ψ|² + b) − √I)² of each of these frames (frame), in double precision."""
+        ...
+
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Right side (frame, 2) and matrix (frame, 2, 2) of each frame's displacement, in pixels.
 

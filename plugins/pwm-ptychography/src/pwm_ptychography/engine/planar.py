@@ -190,6 +190,12 @@ class PlanarEngine:
         self.sweeper.set_scale(flux.numpy())
         self.offset = ((background + self.shift) / flux).numpy()
 
+    def misfits(self, frames: torch.Tensor) -> torch.Tensor:
+        chosen = frames.numpy()
+        sums = gather_all(self.sweeper, background=self.offset, threads=self.threads, frames=chosen)
+        assert sums.misfit is not None
+        return torch.from_numpy(sums.misfit[chosen])
+
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         sums = gather_all(self.sweeper, track=True, background=self.offset, threads=self.threads)
         assert sums.moves is not None

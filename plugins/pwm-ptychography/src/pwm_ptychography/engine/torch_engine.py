@@ -136,6 +136,11 @@ class TorchEngine:
             factor, misfit = torch.where(valid, factor, 1.0), misfit * valid
         return waves * factor[:, None], misfit.sum()
 
+    def modulus(self, frames: torch.Tensor) -> torch.Tensor:
+        """√(|Ψ|² + b) at the detector (frame, y, x) for the present object and probe."""
+        waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
+        return ((waves.real**2 + waves.imag**2).sum(1) + self.offset[frames, None, None]).sqrt()
+
     # -- what methods call ----------------------------------------------------------------------
 
     def random_order(self, rng: np.random.Generator) -> torch.Tensor:
@@ -204,6 +209,9 @@ class TorchEngine:
             self._momentum.mul_(friction).add_(self.object).sub_(self._last)
             self.object.add_(self._momentum, alpha=feedback)
         self._last = self.object.clone()
+
+    def misfits(self, frames: torch.Tensor) -> torch.Tensor:
+        return batches.misfits(self, frames)
 
     def position_equations(self) -> tuple[torch.Tensor, torch.Tensor]:
         moves = self.gather(track=True).moves
