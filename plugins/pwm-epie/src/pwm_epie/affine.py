@@ -18,6 +18,10 @@ class Affine:
     follows such a distortion, so that the displacements of single frames hardly show it; what remains is
     that each frame sees its patch distorted about its own middle. From this the map is found, and object
     and positions are moved together. The shift of the whole scan stays free.
+
+    Smooth objects determine the scale weakly: with exact positions it rises by 0.01 % on a chart, but by
+    0.6 % on a circuit and 1.2 % on cells in 100 sweeps (100 patterns of 64², 10⁶ photons each); rotation
+    and shear stay within 0.1° and 0.002.
     """
 
     gain = 4.0  # half of the change is phase, which the data leave free, and object and probe give way
