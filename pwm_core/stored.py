@@ -183,7 +183,7 @@ class StoredArray(Stored):
             assert own is not None
             chunk = 1 if dataset.chunks is None else dataset.chunks[own]
             entry = 4 * self.size // max(self.shape[axis], 1)
-            found.append((max(1.0, chunk * entry / BLOCK), own, axis, chunk))
+            found.append((max(1.0, chunk / max(1, BLOCK // max(entry, 1))), own, axis, chunk))
         _, _, axis, chunk = min(found)  # at equal cost along the dataset's own slowest axis
         return axis, chunk
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from pwm_mls.cube import Cube
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, hstack
 
 from pwm_core.errors import BadValue, Unsuitable
+from pwm_core.stored import BlockArray, available
 
 _SPARSE = 0.3  # part of the data that is not zero; below it the way through those alone is shorter
 _PART = 1024  # pixels at a time
+_NEGATIVE = "nmf takes counts, and some of the data are negative"
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,32 @@ class Counts:
         if cube.valid is not None:
             raise Unsuitable("nmf needs a mask of whole channels and pixels, the same in all")
         y: Any = cube.y
+        if isinstance(y, BlockArray):
+            found = cls._sparse(cube)
+            if found is not None:
+                return found
+            y = np.asarray(y).reshape(cube.shape)
         if not (cube.channels.all() and cube.pixels.all()):
             y = y[np.ix_(cube.channels, cube.pixels)]
         if y.size and y.min() < 0:
-            raise BadValue("nmf takes counts, and some of the data are negative")
+            raise BadValue(_NEGATIVE)
         if np.count_nonzero(y) < _SPARSE * y.size:
             y = csc_array(y)
         return cls(y.astype(_float(cube)), cube.channels, cube.pixels)
+
+    @classmethod
+    def _sparse(cls, cube: Cube) -> Counts | None:
+        """What is not zero of data larger than memory, stripe by stripe; None if that is too much."""
+        parts, count, most = [], 0, _SPARSE * cube.channels.sum() * cube.pixels.sum()
+        for first, matrix in cube.stripes():
+            y = matrix[np.ix_(cube.channels, cube.pixels[first : first + matrix.shape[1]])]
+            if y.size and y.min() < 0:
+                raise BadValue(_NEGATIVE)
+            parts.append(csc_array(y.astype(_float(cube))))
+            count += parts[-1].nnz
+            if count >= most or 16 * count > available():  # eight bytes a count, and again to join the parts
+                return None
+        return cls(hstack(parts, format="csc"), cube.channels, cube.pixels)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pwm_core.errors import BadFile
 from pwm_core.problem import Problem
+from pwm_core.stored import StoredArray
 
 from .calibration import USUAL, Calibration, calibrate, columns_at, fitted_amounts
 from .identify import CANDIDATES, identify
@@ -41,8 +42,9 @@ def problem_from(recording: Recording, modality: str, refine: bool = True) -> Pr
     pixel = recording.pixel_size
     steps = (1.0, 1.0) if pixel is None else tuple(1e-6 * p for p in pixel)
     log.info("components: %s", ", ".join(operator.components))
+    counts = recording.counts
     return Problem(
-        y=np.asarray(recording.counts, dtype=np.float32),
+        y=counts.astype(np.float32) if isinstance(counts, StoredArray) else np.asarray(counts, np.float32),
         operator=operator,
         modality=modality,
         shape=shape,
@@ -173,7 +175,7 @@ def _ranges(operator: SpectrumImage) -> dict[str, tuple[float, float]]:
 
 def _scaled(operator: SpectrumImage, recording: Recording, totals: np.ndarray) -> SpectrumImage:
     """The operator at the dose that a certificate demands; its scale are the mean amounts on a pixel."""
-    pixels = recording.counts[0].size if recording.mask is None else int(recording.mask.sum())
+    pixels = math.prod(recording.counts.shape[1:]) if recording.mask is None else int(recording.mask.sum())
     means = totals / pixels
     emission, factor = operator.emission, _certified_dose(operator, recording, means)
     counted = np.array([u == "counts" for u in emission.units])

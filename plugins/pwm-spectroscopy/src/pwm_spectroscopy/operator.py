@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pwm_core.operator import Compose, Operator, Theta
 from pwm_core.primitives import Convolve
 from pwm_core.primitives.tensors import cast, require
 from pwm_core.problem import Problem
+from pwm_core.stored import BlockArray
 
 from .beam import Beam
 from .detector import EnergyDetector
@@ -74,8 +76,28 @@ class SpectrumImage(Compose):
         sigma = float(beam.width(beam.values())) / beam.pixel / FWHM
         blur = Convolve(name="beam", sigma=sigma)
         smooth = _SMOOTH * 1e-3 * detector.resolution / detector.gain
-        precision = torch.float64 if np.asarray(y).dtype == np.float64 else torch.float32
+        y = y if isinstance(y, BlockArray) else np.asarray(y)
+        precision = torch.float64 if y.dtype == np.float64 else torch.float32
         return reduced(self.columns(), blur, y, mask, smooth, precision)
+
+    def sections(self, x: Any, theta: Theta | None = None) -> Callable[[tuple[slice, ...]], np.ndarray]:
+        self._check_names(theta or {})
+        theta, maps = theta or {}, torch.as_tensor(np.asarray(x))
+        require(self, maps, component=len(self.components), y=None, x=None)
+        own = _values(self.detector, theta)
+        with torch.no_grad():
+            matrix = cast(self._matrix(maps, theta), maps)
+            blurred = self.beam.blur(maps, self.beam.width(_values(self.beam, theta)))
+
+        def section(box: tuple[slice, ...]) -> np.ndarray:
+            part = blurred[:, box[1], box[2]]
+            with torch.no_grad():
+                if self.linear:
+                    return (matrix[box[0]] @ part.flatten(-2)).unflatten(-1, part.shape[1:]).numpy()
+                counts = (matrix @ part.flatten(-2)).unflatten(-1, part.shape[1:])
+                return self.detector.piled(counts, own["zero"], own["gain"])[box[0]].numpy()
+
+        return section
 
     def _forward(self, x: torch.Tensor, theta: Theta) -> torch.Tensor:
         require(self, x, component=len(self.components), y=None, x=None)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from pwm_core.stored import StoredArray, blocks
 
 
 @dataclass(frozen=True)
 class Recording:
     """Counts with what is known about the instrument. Energies in keV, lengths in µm; None = unknown.
 
-    ``counts``       (energy, y, x) detected X-rays; detector elements are summed, never scaled
+    ``counts``       (energy, y, x) detected X-rays; detector elements are summed, never scaled; in memory or,
+                     where they would fill it, in their file
     ``zero, gain``   energy of channel 0 and width of a channel: E = zero + gain · channel
     ``beam_energy``  of the exciting photons or electrons; of a tube, its voltage in kV
     ``anode``        target element of an X-ray tube; None for monochromatic photons and for electrons
@@ -30,7 +34,7 @@ class Recording:
     ``certified``    areal densities of a reference material by element, µg/cm²
     """
 
-    counts: np.ndarray
+    counts: np.ndarray | StoredArray
     zero: float
     gain: float
     beam_energy: float
@@ -55,8 +59,14 @@ class Recording:
         """Energy of the middle of every channel, keV."""
         return self.zero + self.gain * np.arange(len(self.counts))
 
-    @property
+    @functools.cached_property
     def spectrum(self) -> np.ndarray:
         """The sum spectrum over the measured pixels, (energy,) counts."""
-        flat = self.counts.reshape(len(self.counts), -1)
-        return flat.sum(1, dtype=np.float64) if self.mask is None else flat @ self.mask.ravel().astype(float)
+        total = np.zeros(len(self.counts))
+        for (channels, *pixels), block in blocks(self.counts):
+            flat = block.reshape(len(block), -1)
+            if self.mask is None:
+                total[channels] += flat.sum(1, dtype=np.float64)
+            else:
+                total[channels] += flat @ self.mask[tuple(pixels)].ravel().astype(float)
+        return total

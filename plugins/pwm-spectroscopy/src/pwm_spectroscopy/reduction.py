@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
 from pwm_core.errors import BadValue
 from pwm_core.operator import Operator
 from pwm_core.primitives import Convolve, Detect, Select
+from pwm_core.stored import BlockArray, blocks
+
+_Part = tuple[slice, tuple[slice, ...], torch.Tensor]
 
 _FLOOR = 1e-3  # of the mean count: an empty channel is not infinitely sure
 _SMOOTH = 2.0  # pixels over which the noise level is averaged
@@ -16,7 +21,7 @@ _SMOOTH = 2.0  # pixels over which the noise level is averaged
 def reduced(
     columns: np.ndarray,
     convolve: Convolve,
-    y: np.ndarray,
+    y: np.ndarray | BlockArray,
     mask: np.ndarray | None,
     smooth: float,
     precision: torch.dtype,
@@ -30,17 +35,18 @@ def reduced(
     next to nothing is counted noise is rare events: its variance is one at most, and less in the dark.
     The operator is blur, mixing by Lᵀ and that division. None if the ``mask`` is not the same channels
     in all valid pixels. ``smooth`` is an rms width in channels over which the mean spectrum is averaged.
+    Data larger than memory are gone through twice, in blocks.
     """
     valid = _separated(mask, y.shape)
     if valid is None:
         return None
     channels, pixels = valid
-    spectra = torch.from_numpy(np.require(y, requirements="W")).flatten(1)
-    if not pixels.all():
-        spectra = spectra * torch.from_numpy(pixels.ravel())
-    weights = _weights(spectra, channels, int(pixels.sum()), smooth)
+    parts: Iterable[_Part] = _Parts(y, pixels)
+    if not isinstance(y, BlockArray):
+        parts = list(parts)
+    weights = _weights(parts, channels, int(pixels.sum()), smooth)
     factor, whitener = whitening(columns, weights)
-    level, z = _transformed(spectra, whitener, y.shape[1:], precision)
+    level, z = _transformed(parts, whitener, y.shape[1:], precision)
     response = pixels / np.sqrt(_smoothed(level, pixels))
     operator = (
         Detect(name="reduced", mode="linear", statistics="gaussian", readout=1.0, response=response)
@@ -80,12 +86,28 @@ def _separated(mask: np.ndarray | None, shape: tuple[int, ...]) -> tuple[np.ndar
     return (channels, pixels) if same else None
 
 
-def _weights(spectra: torch.Tensor, channels: np.ndarray, pixels: int, smooth: float) -> np.ndarray:
+class _Parts:
+    """Blocks of the data: channels, pixels, and the spectra there (channel, pixel), 0 where invalid."""
+
+    def __init__(self, y: np.ndarray | BlockArray, pixels: np.ndarray) -> None:
+        self.y, self.pixels = y, pixels
+
+    def __iter__(self) -> Iterator[_Part]:
+        for (channels, *where), block in blocks(self.y):
+            spectra = torch.from_numpy(np.require(block, requirements="W")).flatten(1)
+            if not self.pixels.all():
+                spectra = spectra * torch.from_numpy(self.pixels[tuple(where)].ravel())
+            yield channels, tuple(where), spectra
+
+
+def _weights(parts: Iterable[_Part], channels: np.ndarray, pixels: int, smooth: float) -> np.ndarray:
     """The inverse of the mean spectrum, smoothed and never below a floor; 0 in channels that do not count."""
     from scipy.ndimage import gaussian_filter1d
 
-    ones = torch.ones(spectra.shape[1], dtype=spectra.dtype)
-    mean = (spectra @ ones).double().numpy() / max(pixels, 1)
+    mean = np.zeros(len(channels))
+    for rows, _, spectra in parts:
+        ones = torch.ones(spectra.shape[1], dtype=spectra.dtype)
+        mean[rows] += (spectra @ ones).double().numpy() / max(pixels, 1)
     mean = np.where(channels, mean, 0.0)
     share = np.maximum(gaussian_filter1d(channels.astype(float), smooth), 1e-9)
     expected = gaussian_filter1d(np.maximum(mean, 0.0), smooth) / share
@@ -96,11 +118,15 @@ def _weights(spectra: torch.Tensor, channels: np.ndarray, pixels: int, smooth: f
 
 
 def _transformed(
-    spectra: torch.Tensor, whitener: np.ndarray, shape: tuple[int, ...], like: torch.dtype
+    parts: Iterable[_Part], whitener: np.ndarray, shape: tuple[int, ...], like: torch.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
     """The noise level Σ (L⁻¹GᵀW)² y and the maps L⁻¹GᵀW y, in one product: (component, y, x) each."""
     both = torch.from_numpy(np.concatenate([whitener**2, whitener])).to(like)
-    maps = (both @ spectra.to(like)).unflatten(-1, shape).numpy()
+    maps = torch.zeros(len(both), *shape, dtype=like).numpy()
+    for rows, where, spectra in parts:
+        product = (both[:, rows] @ spectra.to(like)).numpy()
+        inside = maps[(slice(None), *where)]
+        inside += product.reshape(inside.shape)
     half = len(whitener)
     return maps[:half], maps[half:]
 

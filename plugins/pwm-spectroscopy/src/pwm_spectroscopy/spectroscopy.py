@@ -9,6 +9,7 @@ import numpy as np
 
 from pwm_core.modality import Axis, Modality, View, stream
 from pwm_core.problem import Problem, Truth
+from pwm_core.stored import blocks
 
 from .assembly import operator_for
 from .instruments import Instrument
@@ -86,13 +87,20 @@ class Spectroscopy(Modality):
     def residuals(self, mean: np.ndarray, problem: Problem) -> dict[str, float]:
         """``reduced chi2`` of the spectrum summed over the field (Pearson's, in channels of 10 counts or
         more), and ``residual`` ‖y − mean‖/‖y‖ of the whole cube."""
-        y, model = np.asarray(problem.y), np.asarray(mean)
-        if problem.mask is not None:
-            y, model = y * problem.mask, model * problem.mask
-        total, expected = (a.sum(axis=(1, 2), dtype=np.float64) for a in (y, model))
+        total, expected = np.zeros((2, len(problem.y)))
+        misfits, sizes = [], []
+        for box, block in blocks(problem.y):
+            y, model = block, np.asarray(mean[box])
+            if problem.mask is not None:
+                valid = np.broadcast_to(problem.mask, problem.y.shape)[box]
+                y, model = y * valid, model * valid
+            total[box[0]] += y.sum(axis=(1, 2), dtype=np.float64)
+            expected[box[0]] += model.sum(axis=(1, 2), dtype=np.float64)
+            misfits.append(np.linalg.norm(y - model))
+            sizes.append(np.linalg.norm(y))
         some = expected >= 10
         chi2 = np.sum((total - expected)[some] ** 2 / expected[some]) / max(int(some.sum()), 1)
-        apart, size = np.linalg.norm(y - model), np.linalg.norm(y)
+        apart, size = np.hypot.reduce(misfits), np.hypot.reduce(sizes)
         return {"reduced chi2": float(chi2), "residual": float(apart / size) if size else 0.0}
 
     def figure(

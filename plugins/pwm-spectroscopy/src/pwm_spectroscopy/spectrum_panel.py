@@ -9,6 +9,7 @@ import torch
 
 from pwm_core.driver import Result
 from pwm_core.problem import Problem
+from pwm_core.stored import blocks
 
 from .operator import SpectrumImage, spectrum_image_of
 
@@ -33,15 +34,17 @@ def summed(problem: Problem, result: Result) -> Summed:
     """The measured spectrum, the model's, and that of each component; channels that are masked are NaN."""
     operator = spectrum_image_of(problem)
     theta = {k: v for k, v in result.theta.items() if k in operator.parameters}
-    y = np.asarray(problem.y)
-    mask = np.broadcast_to(True if problem.mask is None else np.asarray(problem.mask, bool), y.shape)
+    shape = problem.y.shape
+    mask = np.broadcast_to(True if problem.mask is None else np.asarray(problem.mask, bool), shape)
     pixels, channels = np.any(mask, axis=0), np.any(mask, axis=(1, 2))
     tuned = operator.at(theta)
     with torch.no_grad():
         x = torch.from_numpy(np.array(result.x, dtype=np.float64))
         blurred = tuned.beam.blur(x, tuned.beam.width(tuned.beam.values())).numpy()
     parts = tuned.columns() * blurred[:, pixels].sum(axis=1)
-    counts = y[:, pixels].sum(axis=1, dtype=np.float64)
+    counts = np.zeros(shape[0])
+    for (part, *where), block in blocks(problem.y):
+        counts[part] += block[:, pixels[tuple(where)]].sum(axis=1, dtype=np.float64)
     valid = np.where(channels, 1.0, np.nan)
     return Summed(tuned.energies, counts * valid, parts.sum(axis=1) * valid, parts)
 

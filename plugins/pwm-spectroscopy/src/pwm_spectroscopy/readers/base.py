@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from pwm_core.errors import BadFile, BadValue
 from pwm_core.problem import Problem
 from pwm_core.reader import Reader
 from pwm_core.settings import param
+from pwm_core.stored import BLOCK, StoredArray, available
 
 from ..recording import Recording
 from .combine import combined
@@ -69,7 +71,14 @@ class SpectrumReader(Reader):
             raise BadFile(
                 f"{path.name} does not say the energy of the beam; give it as --assume energy=10keV"
             )
-        counts = combined(found.counts) if len(found.counts) > 1 else found.counts[0]
+        counts = found.counts[0]
+        if len(found.counts) > 1:
+            if not isinstance(found.counts, np.ndarray):
+                raise BadFile(
+                    f"{path.name}: its {len(found.counts)} detector elements do not fit into memory; "
+                    "give one of them, as --assume detectors=1"
+                )
+            counts = combined(found.counts)
         recording = Recording(
             counts=counts,
             zero=zero or 0.0,
@@ -119,7 +128,12 @@ class SpectrumReader(Reader):
         live = found.live_time
         if live is not None and len(live) == count:
             live = live[chosen]
-        return replace(found, counts=found.counts[chosen], live_time=live)
+        counts = (
+            found.counts[chosen]
+            if isinstance(found.counts, np.ndarray)
+            else [found.counts[k] for k in chosen]
+        )
+        return replace(found, counts=counts, live_time=live)
 
     def _cropped(self, recording: Recording, found: Found) -> Recording:
         """Channels between the lowest and highest energy worth fitting."""
@@ -132,8 +146,13 @@ class SpectrumReader(Reader):
                 f"{recording.energies[-1]:.4g} keV has no spectrum between {low:g} and {high:g} keV; "
                 "check gain, zero, low and high"
             )
-        first = int(np.flatnonzero(keep)[0])
-        return replace(recording, counts=recording.counts[keep], zero=float(recording.energies[first]))
+        first, last = (int(k) for k in np.flatnonzero(keep)[[0, -1]])
+        counts = recording.counts
+        if isinstance(counts, StoredArray):
+            counts = counts.cut(slice(first, last + 1), slice(None), slice(None))
+        else:
+            counts = counts[keep]
+        return replace(recording, counts=counts, zero=float(recording.energies[first]))
 
     def _binned(self, recording: Recording) -> Recording:
         """Sums of neighbouring pixels and channels; what does not fill a bin is cut off."""
@@ -145,7 +164,7 @@ class SpectrumReader(Reader):
             raise BadValue(
                 f"{recording.name}: {recording.counts.shape} is too small for bin={b}, bin_energy={e}"
             )
-        counts = _sums(recording.counts, (e, b, b))
+        counts = _binned_blocks(recording.counts, (e, b, b))
         mask, live = recording.mask, recording.live_time
         return replace(
             recording,
@@ -205,6 +224,25 @@ class EDXReader(SpectrumReader):
 
     def highest(self, energy: float) -> float:
         return min(energy, 20.0)
+
+
+def _binned_blocks(counts: np.ndarray | StoredArray, bins: tuple[int, ...]) -> np.ndarray:
+    """Sums over blocks, which are few enough for memory; BadValue if not."""
+    if not isinstance(counts, StoredArray):
+        return _sums(counts, bins)
+    bin_, axis = bins[counts.axis], counts.axis
+    size = counts.size // math.prod(bins) * 4
+    if 3 * size > available():
+        raise BadValue(
+            f"{counts.name}: {size / 1e9:.3g} GB are left of it after binning; bin more, or not at all"
+        )
+    step = bin_ * max(1, BLOCK // (4 * counts.size // counts.shape[axis] * bin_ or 1))
+    parts = []
+    for start in range(0, counts.shape[axis] // bin_ * bin_, step):
+        box = [slice(None)] * counts.ndim
+        box[axis] = slice(start, start + step)
+        parts.append(_sums(counts[tuple(box)], bins))
+    return np.concatenate(parts, axis)
 
 
 def _sums(array: np.ndarray, bins: tuple[int, ...]) -> np.ndarray:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from pwm_core.errors import BadFile
+from pwm_core.stored import StoredArray, blocks
+
+Counts = TypeVar("Counts", np.ndarray, StoredArray)
 
 
 @dataclass
 class Found:
     """The contents of one file; energies in keV, lengths in µm, None = the file does not say.
 
-    ``counts``     (detector, energy, y, x)
+    ``counts``     (detector, energy, y, x); a list of one (energy, y, x) each where they stay in their file
     ``zero, gain`` of the energy axis, common to the detector elements as far as the file knows
     ``live_time``  (detector, y, x) seconds
     ``low, high``  the range of energies that the file's own settings say is worth fitting
     """
 
-    counts: np.ndarray
+    counts: np.ndarray | list[StoredArray]
     zero: float | None = None
     gain: float | None = None
     beam_energy: float | None = None
@@ -35,13 +39,21 @@ class Found:
     certified: dict[str, float] = field(default_factory=dict)
 
 
-def checked_counts(counts: np.ndarray, name: str) -> np.ndarray:
+def checked(cube: np.ndarray | StoredArray, name: str) -> np.ndarray | list[StoredArray]:
+    """The spectra (energy, y, x) of one detector element as ``Found`` has them, see `checked_counts`."""
+    if isinstance(cube, StoredArray):
+        return [checked_counts(cube, name)]
+    return checked_counts(cube, name)[None]
+
+
+def checked_counts(counts: Counts, name: str) -> Counts:
     """The counts if they can be counts: real numbers, finite, not negative, some of them; else BadFile."""
     if counts.dtype.kind not in "iuf":
         raise BadFile(f"{name}: the spectra hold {counts.dtype} where counts are expected")
     if counts.size == 0:
         raise BadFile(f"{name} holds no spectra: their shape is {counts.shape}")
-    low, high = counts.min(), counts.max()
+    low, high = np.transpose([(block.min(), block.max()) for _, block in blocks(counts)])
+    low, high = low.min(), high.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise BadFile(f"{name}: some of the spectra's counts are not finite; the file is damaged")
     if low < 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -9,6 +11,9 @@ import numpy as np
 
 from pwm_core.errors import BadFile
 from pwm_core.hdf5 import memory, name_of, node
+from pwm_core.stored import StoredArray, too_large
+
+log = logging.getLogger("pwm.spectroscopy")
 
 MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6}
 KEV = {"keV": 1.0, "kev": 1.0, "eV": 1e-3, "ev": 1e-3, "kV": 1.0}
@@ -35,6 +40,18 @@ def read(found: h5py.Dataset) -> np.ndarray:
     if found.size * found.dtype.itemsize > memory():
         raise BadFile(f"{name_of(found)}: {found.name} of shape {found.shape} is more than the memory holds")
     return np.asarray(found[()])
+
+
+def cube(path: Path, found: h5py.Dataset, axes: tuple[int | None, ...]) -> np.ndarray | StoredArray:
+    """Spectra (energy, y, x) from a dataset, whose own axes ``axes`` names (None: one of length 1).
+
+    They are left in the file where they would fill the memory.
+    """
+    if too_large(found.shape):
+        log.info("the spectra stay in their file and are read in blocks: they would fill the memory")
+        return StoredArray(path, found, axes)
+    whole = read(found).transpose([a for a in axes if a is not None])
+    return whole[tuple(None if a is None else slice(None) for a in axes)]
 
 
 def step(values: np.ndarray | None) -> float | None:

@@ -19,8 +19,8 @@ from pwm_core.errors import BadFile
 from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import EDXReader
-from .found import Found, checked_counts
-from .hdf5 import dataset, read
+from .found import Found
+from .hdf5 import cube, dataset
 from .signals import Signal, found_in
 
 
@@ -36,9 +36,7 @@ class Hspy(EDXReader):
             group = next(_signals(file), None)
             if group is None:
                 raise BadFile(f"{path.name} holds no spectrum image (y, x, energy)")
-            found = found_in(_signal(group), path.name)
-            checked_counts(found.counts, path.name)
-            return found
+            return found_in(_signal(path, group), path.name)
 
 
 def _signals(file: h5py.File) -> Iterator[h5py.Group]:
@@ -51,11 +49,11 @@ def _signals(file: h5py.File) -> Iterator[h5py.Group]:
             yield group
 
 
-def _signal(group: h5py.Group) -> Signal:
+def _signal(path: Path, group: h5py.Group) -> Signal:
     data = dataset(group, "data")
     assert data is not None
     axes = [_attributes(node(group, f"axis-{i}")) for i in range(3)]
-    return Signal(read(data), axes, _tree(node(group, "metadata")))
+    return Signal(cube(path, data, (2, 0, 1)), axes, _tree(node(group, "metadata")))
 
 
 def _tree(group: Any, depth: int = 6) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from pwm_core.errors import BadFile
 from pwm_core.hdf5 import looks_like, opened
 
 from .base import XRFReader
-from .found import Found, checked_counts
-from .hdf5 import dataset, line, numbers, read, step
+from .found import Found, checked
+from .hdf5 import cube, dataset, line, numbers, step
 from .maps_settings import certified_densities, fit_parameters
 
 SPECTRA = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr")
@@ -41,13 +41,13 @@ class MAPS(XRFReader):
         spectra = dataset(file, *SPECTRA)
         if spectra is None or spectra.ndim != 3:
             raise BadFile(f"{path.name} has no spectra (energy, y, x) at {SPECTRA[0]} or {SPECTRA[1]}")
-        counts = read(spectra)
+        counts = cube(path, spectra, (0, 1, 2))
         said = fit_parameters(path)
         zero, gain = _calibration(file, counts.shape[0])
         live = numbers(file, "MAPS/Spectra/Elapsed_Livetime")
         y, x = (step(numbers(file, f"MAPS/Scan/{a}_axis", f"MAPS/{a}_axis")) for a in "yx")
         return Found(
-            counts=checked_counts(counts, path.name)[None],
+            counts=checked(counts, path.name),
             zero=zero if gain is not None else said.zero,
             gain=gain if gain is not None else said.gain,
             beam_energy=said.beam_energy,

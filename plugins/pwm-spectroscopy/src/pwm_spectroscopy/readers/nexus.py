@@ -21,8 +21,8 @@ from pwm_core.errors import BadFile
 from pwm_core.hdf5 import looks_like, node, opened
 
 from .base import XRFReader
-from .found import Found, checked_counts
-from .hdf5 import KEV, MICROMETRES, dataset, line, numbers, read, step, unit_of
+from .found import Found, checked
+from .hdf5 import KEV, MICROMETRES, cube, dataset, line, numbers, read, step, unit_of
 
 DEPTH = 6  # groups below the root that are looked into
 
@@ -39,18 +39,17 @@ class NeXusXRF(XRFReader):
             where = _spectra(file)
             if where is None:
                 raise BadFile(f"{path.name} has no NXdetector or NXdata with a spectrum at every point")
-            return _found(file, *where, path.name)
+            return _found(file, *where, path)
 
 
-def _found(file: h5py.File, group: h5py.Group, spectra: h5py.Dataset, name: str) -> Found:
-    counts = np.moveaxis(read(spectra), -1, 0)
-    counts = counts[:, None] if counts.ndim == 2 else counts
+def _found(file: h5py.File, group: h5py.Group, spectra: h5py.Dataset, path: Path) -> Found:
+    counts = cube(path, spectra, (2, 0, 1) if spectra.ndim == 3 else (1, None, 0))
     zero, gain = _energy_axis(group, counts.shape[0])
     live = numbers(group, "live_time", "preset_time")
     shape = counts.shape[1:]
     fits = live is not None and live.size == shape[0] * shape[1]
     return Found(
-        counts=checked_counts(counts, name)[None],
+        counts=checked(counts, path.name),
         zero=zero,
         gain=gain,
         beam_energy=_beam_energy(file),

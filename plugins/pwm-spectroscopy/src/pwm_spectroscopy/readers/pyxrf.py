@@ -18,6 +18,7 @@ import numpy as np
 
 from pwm_core.errors import BadFile
 from pwm_core.hdf5 import looks_like, node, opened
+from pwm_core.stored import StoredArray, too_large
 
 from .base import XRFReader
 from .found import Found, checked_counts
@@ -35,22 +36,38 @@ class PyXRF(XRFReader):
 
     def contents(self, path: Path) -> Found:
         with opened(path) as file:
-            return self._found(file, path.name)
+            return self._found(file, path)
 
-    def _found(self, file: h5py.File, name: str) -> Found:
+    def _found(self, file: h5py.File, path: Path) -> Found:
+        name = path.name
         spectra = [dataset(file, f"xrfmap/{key}/counts") for key in _detectors(file)]
         if not spectra or any(s is None or s.ndim != 3 or s.shape != spectra[0].shape for s in spectra):  # type: ignore[union-attr]
             raise BadFile(f"{name} has no spectra (y, x, energy) of one shape at /xrfmap/det*/counts")
-        counts = np.stack([np.moveaxis(read(s), -1, 0) for s in spectra if s is not None])
+        each = [s for s in spectra if s is not None]
+        counts: np.ndarray | list[StoredArray]
+        if too_large((len(each), *each[0].shape)):
+            counts = _left(file, path, each)
+        else:
+            counts = checked_counts(np.stack([np.moveaxis(read(s), -1, 0) for s in each]), name)
         if self.gain is None:
             log.warning("the energy axis is not in the file, taken as 10 eV a channel from 0; see gain, zero")
         return Found(
-            counts=checked_counts(counts, name),
+            counts=counts,
             zero=0.0,
             gain=0.01,
             beam_energy=_beam_energy(file),
-            pixel_size=_steps(file, counts.shape[2:]),
+            pixel_size=_steps(file, each[0].shape[:2]),
         )
+
+
+def _left(file: h5py.File, path: Path, each: list[h5py.Dataset]) -> list[StoredArray]:
+    """Spectra that would fill the memory, left in the file: the sum that it holds, or the elements."""
+    total = dataset(file, "xrfmap/detsum/counts")
+    if len(each) > 1 and total is not None and total.shape == each[0].shape:
+        log.info("the detector elements would fill the memory: the file's own sum of them is used")
+        each = [total]
+    log.info("the spectra stay in their file and are read in blocks")
+    return [checked_counts(StoredArray(path, s, (2, 0, 1)), path.name) for s in each]
 
 
 def _detectors(file: h5py.File) -> list[str]:

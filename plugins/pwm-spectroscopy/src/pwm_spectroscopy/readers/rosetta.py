@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pwm_core.errors import BadFile
 
 from .base import EDXReader
-from .found import Found, checked_counts
+from .found import Found
 from .signals import Signal, found_in
 
 MODULES = {
@@ -30,19 +32,17 @@ class Rosetta(EDXReader):
     """Spectrum images in the formats of Bruker, Thermo Fisher, Gatan, JEOL, EDAX and Oxford."""
 
     def contents(self, path: Path) -> Found:
-        signals = [s for s in _signals(path) if s.data.ndim == 3]
+        signals = [s for s in _signals(path) if s.counts.ndim == 3]
         spectral = [s for s in signals if _is_energy(s.axes[-1])]
         if not spectral:
             raise BadFile(f"{path.name} holds no spectrum image (y, x, energy)")
-        found = found_in(max(spectral, key=lambda s: s.data.size), path.name)
-        checked_counts(found.counts, path.name)
-        return found
+        return found_in(max(spectral, key=lambda s: s.counts.size), path.name)
 
 
 def _signals(path: Path) -> list[Signal]:
     read = _reader(path)
     try:
-        return [Signal(s["data"], s["axes"], s["metadata"]) for s in read(str(path))]
+        return [Signal(np.moveaxis(s["data"], -1, 0), s["axes"], s["metadata"]) for s in read(str(path))]
     except MemoryError:
         raise BadFile(f"{path.name} does not fit into this machine's memory") from None
     except Exception as error:  # over damaged files the formats' readers stumble in any way

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from pwm_core.errors import BadFile, BadValue
+from pwm_core.stored import StoredArray
 
-from .found import Found
+from .found import Found, checked
 from .hdf5 import KEV, MICROMETRES
 from .symbols import symbols_in
 
 
 @dataclass(frozen=True)
 class Signal:
-    """``data`` with one dictionary an axis (name, scale, offset, units) and nested metadata."""
+    """``counts`` (energy, y, x), a dictionary for each of y, x and energy (name, scale, offset, units), and
+    nested metadata."""
 
-    data: np.ndarray
+    counts: np.ndarray | StoredArray
     axes: list[dict[str, Any]]
     metadata: dict[str, Any]
 
@@ -30,11 +32,13 @@ def found_in(signal: Signal, name: str) -> Found:
         signal.metadata, "Acquisition_instrument", "SEM"
     )
     eds = _inside(instrument, "Detector", "EDS")
-    counts = np.ascontiguousarray(np.moveaxis(signal.data, -1, 0))
+    counts = signal.counts
+    if not isinstance(counts, StoredArray):
+        counts = np.ascontiguousarray(counts)
     seconds = _number(eds, "live_time") or _number(eds, "real_time")
     pixels = counts.shape[1] * counts.shape[2]
     return Found(
-        counts=counts[None],
+        counts=checked(counts, name),
         zero=zero,
         gain=gain,
         beam_energy=_number(instrument, "beam_energy"),
