@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pwm_mls.cube import Cube
 from pwm_nmf.counts import Counts
 from pwm_nmf.euclidean import hals, on_simplex
 from pwm_nmf.kernels import set_share
@@ -262,6 +263,21 @@ def test_sparse_storage_is_by_pixel():
     engine, _ = Factorisation()._engine(problem)
     assert isinstance(engine.counts.data, csc_array)
     np.testing.assert_array_equal(engine.counts.data.toarray(), problem.y.reshape(CHANNELS, -1))
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "f4", "f8"])
+def test_sparse_storage_is_that_of_scipy(dtype):
+    problem, _ = posed(0.02, seed=11)
+    y = np.minimum(problem.y, 200).astype(dtype)
+    y[:, 3, 4] = 0
+    mask = np.ones(y.shape, bool)
+    mask[7] = mask[:, 0, 5] = False
+    for valid in (None, mask):
+        found = Counts.of(Cube(problem.replace(y=y, mask=valid))).data
+        kept = y.reshape(CHANNELS, -1) if valid is None else y[valid].reshape(CHANNELS - 1, -1)
+        wanted = csc_array(kept.astype(found.dtype))
+        for name in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), strict=True)
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from scipy.sparse import csc_array, hstack
 from pwm_core.errors import BadValue, Unsuitable
 from pwm_core.stored import BlockArray, available
 
+from .kernels import count_columns, gather_columns
+
 _SPARSE = 0.3  # part of the data that is not zero; below it the way through those alone is shorter
 _PART = 1024  # pixels at a time
 _NEGATIVE = "nmf takes counts, and some of the data are negative"
@@ -41,8 +43,11 @@ class Counts:
             y = y[np.ix_(cube.channels, cube.pixels)]
         if y.size and y.min() < 0:
             raise BadValue(_NEGATIVE)
-        if np.count_nonzero(y) < _SPARSE * y.size:
-            y = csc_array(y)
+        y = y.astype(y.dtype.newbyteorder("="), copy=False)
+        filled = np.zeros(y.shape[1], np.int64)
+        count_columns(y, filled)
+        if filled.sum() < _SPARSE * y.size:
+            y = _by_columns(y, filled)
         return cls(y.astype(_float(cube)), cube.channels, cube.pixels)
 
     @classmethod
@@ -72,6 +77,16 @@ class Counts:
         for start in range(0, self.shape[1], _PART):
             part = slice(start, min(start + _PART, self.shape[1]))
             yield part, np.ascontiguousarray(self.data[:, part])
+
+
+def _by_columns(y: np.ndarray, filled: np.ndarray) -> Any:
+    """``y`` as a csc_array, given how many numbers of each column are not zero, ``filled`` (column,)."""
+    ends = np.cumsum(filled)
+    starts = np.concatenate([[0], ends])
+    index: Any = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
+    indices, data = np.empty(starts[-1], index), np.empty(starts[-1], y.dtype)
+    gather_columns(y, ends - filled, indices, data)
+    return csc_array((data, indices, starts.astype(index)), shape=(len(y), len(filled)))
 
 
 def _float(cube: Cube) -> str:

@@ -1,4 +1,4 @@
-"""Compiled loops of the Kullback–Leibler updates."""
+"""Compiled loops: counts into columns of what is not zero, and the Kullback–Leibler updates."""
 
 from __future__ import annotations
 
@@ -8,8 +8,29 @@ from typing import Any
 import numba
 import numpy as np
 
+from pwm_core.compiling import compiled
+
 _TINY = 1e-30
 _NEWTON = 50
+
+
+@compiled
+def count_columns(y, filled):
+    """Adds to ``filled`` (column,) how many numbers of each column of ``y`` are not zero."""
+    for i in range(y.shape[0]):
+        for n in range(y.shape[1]):
+            filled[n] += y[i, n] != 0
+
+
+@compiled
+def gather_columns(y, places, indices, data):
+    """What is not zero in ``y``, column by column; ``places`` (column,) is where each begins, and moves."""
+    for i in range(y.shape[0]):
+        for n in range(y.shape[1]):
+            if y[i, n] != 0:
+                indices[places[n]] = i
+                data[places[n]] = y[i, n]
+                places[n] += 1
 
 
 @numba.njit(cache=True, error_model="numpy")
