@@ -22,6 +22,7 @@ from pwm_core.benchmark.report import write_report
 from pwm_core.benchmark.report.html import Html, join, tag
 from pwm_core.benchmark.report.plot import log_ticks, ticks
 from pwm_core.benchmark.report.standing import standings
+from pwm_core.benchmark.results import markdown
 from pwm_core.benchmark.store import Store
 from pwm_core.cli import main
 from pwm_core.registry import Entry, Registry
@@ -192,6 +193,21 @@ def test_every_cell_is_there_with_its_command_and_its_record_or_reason(
     assert "missing : not computed yet" in pages["report.html"].text
     assert "3 of 9 values are not finite" in pages["report/beta.html"].text
     assert "−∞" in pages["report/beta.html"].text
+
+
+def test_runs_that_were_stopped_at_the_time_limit_are_marked(
+    rows: list, tmp_path: Path, registry: Registry
+) -> None:
+    """Their scores are those of what there was, and may say little of the method."""
+    late = next(r for r in rows if r["status"] == "finished" and r["scenario"] == "ideal")
+    late |= {"status": "timeout"}
+    write_report(Store(tmp_path / "store"), rows, registry)
+    board = Reader(tmp_path / "store" / "report" / f"{late['modality']}.html")
+    overview = Reader(tmp_path / "store" / "report.html")
+    assert board.text.count("1 of 2 stopped at the time limit") == 1
+    assert "1 of 2 stopped at the time limit" in overview.text
+    line = next(x for x in markdown(rows).splitlines() if x.startswith(f"| `{late['method']}`"))
+    assert line.count(r"\*") == 1
 
 
 def test_the_pages_name_of_a_pair_stands_beside_ours(pages: dict[str, Reader]) -> None:

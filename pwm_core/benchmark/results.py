@@ -47,6 +47,11 @@ def scored(table: Iterable[Row]) -> list[Row]:
     return [r for r in table if r.get("standard") is not None]
 
 
+def cut_short(table: Iterable[Row]) -> list[Row]:
+    """The rows whose method was stopped at the time limit: scores of what there was."""
+    return [r for r in scored(table) if r["status"] == "timeout"]
+
+
 def mean(table: Iterable[Row], name: str) -> float | None:
     """Mean of a column over the rows that have it: a diverged run counts as 0, a missing one does not."""
     values = [r[name] for r in table if r.get(name) is not None]
@@ -79,7 +84,10 @@ def recoveries(table: Iterable[Row]) -> dict[tuple[str, str, str], list[Recovery
 
 
 def markdown(table: list[Row], scenario: str = "ideal") -> str:
-    """Methods × modalities: PSNR in dB, SSIM and standard score, each the mean over the scenes."""
+    """Methods × modalities: PSNR in dB, SSIM and standard score, each the mean over the scenes.
+
+    Where some were stopped at the time limit, a star says so.
+    """
     chosen = [r for r in table if r["scenario"] == scenario]
     modalities = sorted({r["modality"] for r in chosen})
     lines = [f"| {scenario} | {' | '.join(modalities)} |", f"|---|{'---|' * len(modalities)}"]
@@ -97,7 +105,8 @@ def _words(part: list[Row]) -> str:
     if not scored(part):
         return part[0]["status"]
     bad = len(part) - len(scored(part))
-    text = f"{mean(part, 'psnr'):.1f} / {mean(part, 'ssim'):.3f} / {mean(part, 'standard'):.3f}"
+    star = r"\*" if cut_short(part) else ""
+    text = f"{mean(part, 'psnr'):.1f} / {mean(part, 'ssim'):.3f} / {mean(part, 'standard'):.3f}{star}"
     return f"{text} ({bad} of {len(part)} missing)" if bad else text
 
 

@@ -84,10 +84,9 @@ def _body(s: Standing, shown: list[Column], aliases: Mapping[str, str], card: Ca
         "button", s.name, type="button", class_="opener", aria_expanded="true", title="show its scenes"
     )
     page_name = alias_of(s.method, s.calibrator, aliases)
-    missing = sum(r.get("standard") is None for r in s.rows)
     notes = join(
         tag("span", page_name, class_="alias", title="its name on the published page") if page_name else None,
-        tag("span", f"{missing} of {len(s.rows)} without result", class_="flag") if missing else None,
+        tag("span", s.remark, class_="flag") if s.remark else None,
     )
     name = tag("th", opener, notes, scope="row", data_value=s.name)
     values = [s.ratio if c.key == "ratio" else s.mean(c.key) for c in shown]

@@ -60,12 +60,11 @@ def _cell(
 ) -> Html:
     """A number with a link to its leaderboard line, coloured by its height, and the pair's known name."""
     page = f"report/{s.modality}.html#{s.anchor}"
-    missing = sum(r.get("standard") is None for r in s.rows)
-    words = number(value, DIGITS[digits]) or ("no result" if missing == len(s.rows) else "–")
+    words = number(value, DIGITS[digits]) or ("no result" if s.score is None else "–")
     alias = alias_of(s.method, s.calibrator, aliases)
     notes = [
         tag("span", alias, class_="alias") if alias else None,
-        tag("span", f"{missing} of {len(s.rows)} missing", class_="flag") if missing else None,
+        tag("span", s.remark, class_="flag") if s.remark else None,
     ]
     depth = "" if value is None else f"--depth: {min(max((value - low) / (high - low), 0), 1):.3f}"
     data = "" if value is None else repr(float(value))

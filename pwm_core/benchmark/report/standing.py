@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ...scenario import SCENARIOS
-from ..results import Row, mean, recoveries, scored
+from ..results import Row, cut_short, mean, recoveries, scored
 
 TITLES = {
     "ideal": ("I", "the method knows the true state of the instrument"),
@@ -39,6 +39,17 @@ class Standing:
     @property
     def complete(self) -> bool:
         return len(scored(self.rows)) == len(self.rows)
+
+    @property
+    def remark(self) -> str:
+        """What its numbers lack: scenes without a result, or runs that ended at the time limit."""
+        missing, stopped, total = (
+            len(self.rows) - len(scored(self.rows)),
+            len(cut_short(self.rows)),
+            len(self.rows),
+        )
+        words = [f"{missing} of {total} without result"] if missing else []
+        return ", ".join(words + ([f"{stopped} of {total} stopped at the time limit"] if stopped else []))
 
     def mean(self, column: str) -> float | None:
         return mean(self.rows, column)
