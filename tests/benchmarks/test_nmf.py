@@ -98,8 +98,7 @@ def compared(problem, method, peers, steps):
         rows.append((label, f"{theirs:.2f}", f"{goal:.0f}", f"{mine:.2f}", f"{ratio:.1f}", f"{alone:.1f}"))
         ratios.append(ratio)
     show(
-        f"{problem.modality} {problem.name}, 128 x 128 x 1024, {method.phases} phases, {method.spectra} "
-        f"spectra, {steps} steps of the peer",
+        f"{problem.modality} {problem.name}, {method.phases} phases, {method.spectra} spectra, {steps} steps",
         ("peer", "its time, s", "divergence", "pwm nmf, s", "ratio", "steps alone"),
         rows,
     )

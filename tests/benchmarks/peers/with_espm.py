@@ -18,8 +18,8 @@ def factorised(
     must be one. It divides zero by zero in channels where G is zero: leave these out.
     """
     kind = counts.dtype  # single precision is its faster way
-    method = SmoothNMF(n_components=amounts.shape[1], G=columns.astype(kind), max_iter=steps, tol=0,
+    method = SmoothNMF(n_components=amounts.shape[1], G=columns.astype(kind, "C"), max_iter=steps, tol=0,
                        no_stop_criterion=True, simplex_W=False, simplex_H=False, verbose=0)  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
-        method.fit_transform(counts, W=amounts.astype(kind), H=shares.astype(kind))
+        method.fit_transform(counts, W=amounts.astype(kind, "C"), H=shares.astype(kind, "C"))
     return method.W_, method.H_
