@@ -32,7 +32,7 @@ def single():
         yield
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 @pytest.mark.parametrize("steps", [40, 100])
 @pytest.mark.parametrize(("kind", "scene", "phases"), SCENES)
 def test_free_spectra_against_scikit_learn(kind, scene, phases, steps):
