@@ -364,7 +364,7 @@ pair = [cls(amplitudes, corners, obj, probe, fractions=list(fractions)) for cls 
 for s in pair:
     s.sweep(range(9), alpha=0.5)
 error = np.abs(pair[0].get_object() - pair[1].object).max()
-hits = make_sweep(32, native_width(), 1, 1, 0, 1, 0).stats.cache_hits
+hits = make_sweep(32, native_width(), 1, 1, 0, 1, 0, 0).stats.cache_hits
 print(native_width(), error < 1e-4, sum(hits.values()))
 """
 
