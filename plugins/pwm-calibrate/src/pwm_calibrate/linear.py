@@ -79,7 +79,8 @@ class Projection:
         What is left of Σ weight v² is the information about it. Once it is too little to count, that is the
         end. Where it is little, the object may well explain that too, given more steps. If it has explained
         nearly all and still explains more, then what is left is the solver's and not the data's: nothing is
-        left, and there is no part to speak of. The object's part at a θ close by is a good ``guess``.
+        left, and there is no part to speak of. The object's part at a θ close by, where something was left,
+        is a good ``guess``; from there a fall says nothing, and only how much is left counts.
         """
         left, part, energies = self._reduced(v, guess, _PATIENCE * self.steps, none=PRIOR, little=_LITTLE)
         information, halfway = energies[-1], energies[len(energies) // 2]

@@ -63,12 +63,8 @@ class _PIE(Reconstructor):
             raise BadValue(
                 f"{type(self).__name__}: reach is how far positions are looked for; set positions too"
             )
-        engine = make_engine(
-            problem,
-            self.modes,
-            components=self.components,
-            stabilised=self.positions or self.affine,
-        )
+        counted = self.positions or self.affine
+        engine = make_engine(problem, self.modes, components=self.components, stabilised=counted)
         affine = Affine(engine) if self.affine else None
         refinement = Refinement(engine, affine) if self.positions else None
         held = self.iterations // 2 if self.reach else 0

@@ -13,7 +13,6 @@ import torch
 if TYPE_CHECKING:
     from ..operator import Diffraction
 
-SUMS = 4  # of each frame
 FLOOR = 1.0  # quanta: an element is given no more weight than one that holds so few
 
 
@@ -25,7 +24,7 @@ def tally(
     background: torch.Tensor,
     shift: float,
 ) -> torch.Tensor:
-    """Sums over the valid elements (frame, SUMS): Σ wu², Σ wu(y − ŷ), Σ w and Σ w(y − ŷ), float64.
+    """Sums over the valid elements (frame, 4): Σ wu², Σ wu(y − ŷ), Σ w and Σ w(y − ŷ), float64.
 
     u are the quanta of the waves alone, ``light`` (frame, y, x); ŷ those with the background, y the measured
     ones, all over the ``flux`` (frame); w is 1/(ŷ + FLOOR/c). The amplitudes ``measured`` have the ``shift``.

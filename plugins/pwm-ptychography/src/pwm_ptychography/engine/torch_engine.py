@@ -13,7 +13,7 @@ from pwm_core.problem import Problem
 from ..illumination import displaced, in_frames, shift_ramp
 from ..operator import diffraction_of
 from . import batches, distortion
-from .frames import SUMS, fitted, fitted_background, fitted_flux, tally
+from .frames import fitted, fitted_background, fitted_flux, tally
 from .groups import GroupSweep
 from .interface import ALTERNATING, Projection, Reflection, Sums
 from .loop import pie_loop
@@ -277,15 +277,15 @@ class TorchEngine:
 
     def _tally(self) -> torch.Tensor:
         """The sums of `frames.tally` for all frames."""
-        found = torch.empty(self.frames, SUMS, dtype=torch.float64, device=self.object.device)
+        found = []
         for frames in torch.arange(self.frames, device=self.object.device).split(_BLOCK):
             waves = self.to_detector(self.probes(frames) * self.patches(frames)[:, None], frames)
             valid = None if self.valid is None else self.valid[frames]
             light, flux = (waves.real**2 + waves.imag**2).sum(1), self.flux[frames]
-            found[frames] = tally(
-                light, self.amplitude[frames], valid, flux, self.background[frames], self.shift
+            found.append(
+                tally(light, self.amplitude[frames], valid, flux, self.background[frames], self.shift)
             )
-        return found
+        return torch.cat(found)
 
     def _set(self, flux: torch.Tensor, background: torch.Tensor) -> None:
         if bool((flux != self.flux).any()):
