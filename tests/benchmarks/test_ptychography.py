@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,27 @@ def test_time_of_a_sweep(benchmark, one_thread, window, side, modes):
         "ratio_to_transforms": 1e3 * benchmark.stats.stats.min / floor,
     }
     print(f"{window} x {window}, {modes} modes: {benchmark.extra_info}")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize(("window", "sweeps"), [(64, 15), (128, 6)])
+def test_what_a_second_core_brings(window, sweeps):
+    """Wall times of one and two threads by turns.  Cores that share no cache exchange the object through the
+    memory of the machine: there, and where other programs run, a second one brings much less."""
+    engine = make_engine(reference(window).problem)
+    rng = np.random.default_rng(0)
+    orders = [torch.from_numpy(rng.permutation(engine.frames)) for _ in range(sweeps)]
+    ratios = []
+    for _ in range(40):
+        times = []
+        for threads in (1, 2):
+            engine.threads, each = threads, []
+            for order in orders:
+                start = time.perf_counter()
+                engine.pie_sweep(order, alpha=1.0, beta=1.0, object_step=0.9, probe_step=0.3)
+                each.append(time.perf_counter() - start)
+            times.append(np.median(each))
+        ratios.append(times[0] / times[1])
+    quartiles = np.percentile(ratios[1:], [25, 50, 75])
+    print(f"{window} x {window}: two threads sweep {quartiles[1]:.2f} times as fast (quartiles {quartiles})")
+    assert quartiles[2] > 1.2

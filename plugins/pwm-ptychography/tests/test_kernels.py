@@ -11,7 +11,6 @@ from pwm_ptychography.kernels.batch import new_state, overlap_all
 from pwm_ptychography.kernels.layout import radices_for
 from pwm_ptychography.kernels.pie import Sweeper
 from pwm_ptychography.kernels.plan import plan
-from pwm_ptychography.kernels.schedule import rounds
 
 from pwm_core.errors import BadValue, Unsuitable
 
@@ -197,41 +196,6 @@ def test_a_probe_step_of_zero_keeps_the_probe_to_the_bit():
     tested.sweep(range(24), probe_step=0.0)
     np.testing.assert_array_equal(tested.get_probe(), arguments[3])
     assert np.abs(tested.get_object() - 1).max() > 0.01
-
-
-def test_two_threads_repeat_themselves_and_share_one_object():
-    arguments, options = scene((16, 16), frames=60)
-    results = []
-    for _ in range(3):
-        tested = Sweeper(*arguments, **options)
-        for _ in range(3):
-            tested.sweep(np.arange(60), threads=2, **EPIE)
-        results.append(tested.result())
-    for obj, probe in results[1:]:
-        np.testing.assert_array_equal(obj, results[0][0])
-        np.testing.assert_array_equal(probe, results[0][1])
-
-
-def test_with_a_fixed_probe_two_threads_do_what_one_does_in_their_order():
-    arguments, options = scene((16, 16), frames=60)
-    together = rounds(np.arange(60), arguments[1], 16, 2)
-    assert (together >= 0).sum() == 60
-    assert (together[:, 1] >= 0).sum() > 20  # the second thread is used
-    one, two = Sweeper(*arguments, **options), Sweeper(*arguments, **options)
-    one.sweep(together[together >= 0], probe_step=0.0)
-    two.sweep(np.arange(60), probe_step=0.0, threads=2)
-    np.testing.assert_array_equal(one.get_object(), two.get_object())
-
-
-def test_positions_of_a_round_do_not_overlap():
-    rng = np.random.default_rng(0)
-    corners, order = rng.integers(0, 60, (200, 2)), rng.permutation(200)
-    table = rounds(order, corners, 16, 4)
-    assert sorted(table[table >= 0]) == list(range(200))
-    for row in table:
-        at = corners[row[row >= 0]]
-        apart = (np.abs(at[:, None] - at) >= 16).any(-1) | np.eye(len(at), dtype=bool)
-        assert apart.all()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -32,7 +32,7 @@ from .setup import (
     start_positions,
 )
 
-_WORTH_THREADS = 128  # windows from which a second thread pays in a sequential sweep
+_WORTH_THREADS = 64  # windows from which a second thread pays in a sequential sweep
 
 
 class PlanarEngine:

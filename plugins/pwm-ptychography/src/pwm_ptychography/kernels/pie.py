@@ -12,9 +12,10 @@ from pwm_core.errors import BadValue, Unsuitable
 from .disk import FrameFile
 from .plan import Frames, PlanarObject, aligned, plan
 from .positions import patch_corners, per_position, same_modes, shifts, visits
-from .schedule import rounds
+from .schedule import deal
 from .sweeps import make_sweep
-from .threads import barrier_counter, run_threads
+from .team import Team
+from .threads import new_marks, run_threads
 
 EMPTY = aligned(16)  # in the place of arrays that are not used
 
@@ -86,7 +87,7 @@ class Sweeper:
         self.ramps = self.plan.ramps(shifts(fractions, len(self.data))).reshape(-1) if self.shifted else EMPTY
         self.probe = aligned(self.fields * 2 * self.plan.size)
         self.spectrum = np.zeros_like(self.probe) if self.shifted else EMPTY
-        self._teams: dict[int, list[np.ndarray]] = {}
+        self._teams: dict[int, Team] = {}
 
     def sweep(
         self,
@@ -127,7 +128,7 @@ class Sweeper:
         the object at one position, and patches of one round do not overlap, so the object is updated exactly
         as by one thread in the round-by-round order.  Each thread updates its own copy of the probe; copies
         are averaged, weighted by positions seen, every ``block`` rounds.  Results are reproducible for a
-        given number of threads.
+        given number of threads; more than find patches apart from one another are not used.
         """
         p, o, count = self.plan, self.object, len(self.data)
         regularised = int(alpha != 1 or beta != 1)
@@ -142,22 +143,22 @@ class Sweeper:
             (np.float32(relax * sigma), np.float32(1 - relax - relax * sigma), np.float32(relax)),
         )
         order, background = visits(order, count), per_position(background, count, "background")
-        team = self._team(threads)
         # the relaxation of a wave with a state is part of its renewal
         steps = tuple(map(float, (object_step, alpha, probe_step, beta, 1.0 if stateful else relax)))
-        image = (o.flat_image, self.modes, tuple(team), (self.fields, self.weights))
+        image, mixture = (o.flat_image, self.modes), (self.fields, self.weights)
         data = (self.data.reshape(-1), self.gains, background, self.kernel)
         for stretch in self.stretches(order):
-            table = stretch[:, None] if threads == 1 else rounds(stretch, self.corners, p.n, threads)
-            team[0][:], team[1][:] = self.probe, self.spectrum
-            counter = barrier_counter()
+            rounds, needed = deal(stretch, self.corners, p.n, threads, block)
+            team, marks = self._team(rounds.shape[1]), new_marks(rounds.shape[1])
+            team.take(self.probe, self.spectrum)
 
-            def work(t: int, counter: Any = counter, table: np.ndarray = table) -> None:
+            def work(t: int, plan: Any = (marks, rounds, needed, block), team: Team = team) -> None:
                 places = self.corners, self.ramps
-                run(t, counter, table, block, *image, data, *places, steps, memory, self.misfit)
+                run(t, *plan, *image, team.rooms, mixture, data, *places, steps, memory, self.misfit)
 
-            run_threads(threads, work)
-            self.probe[:], self.spectrum[:] = team[0][0], team[1][0]
+            run_threads(rounds.shape[1], work)
+            if probe_step:
+                team.give(-(-len(rounds) // block), self.probe, self.spectrum)
         return self.misfit
 
     def stretches(self, order: np.ndarray) -> Iterable[np.ndarray]:
@@ -175,15 +176,10 @@ class Sweeper:
             raise BadValue(f"exit waves must be a float32 array {shape} from `new_state`")
         return state.reshape(-1)
 
-    def _team(self, threads: int) -> list[np.ndarray]:
-        """Probe, spectrum, increment, buffer and scratch memory, and for a probe of components that of a
-        position and its spectrum, one row per thread."""
+    def _team(self, threads: int) -> Team:
         if threads not in self._teams:
-            p, modes = self.plan, self.modes
-            apart = modes * 2 * p.size if self.shifted or self.varied else 16
-            sizes = len(self.probe), len(self.spectrum), apart, modes * p.tiles, modes * p.strip
-            own = aligned(threads, 2, 2 * p.size if self.varied else 16)
-            self._teams[threads] = [*(aligned(threads, size) for size in sizes), own]
+            features = self.modes, self.shifted, self.varied
+            self._teams[threads] = Team(threads, self.plan, *features, self.probe, self.spectrum)
         return self._teams[threads]
 
     def illumination(self) -> tuple[np.ndarray, tuple[np.ndarray, int, np.ndarray, np.ndarray]]:

@@ -21,7 +21,7 @@ from .gather import gather
 from .layout import Layout
 from .near import constrain_near, from_spectrum, shift_probe, to_spectrum, unshift_increment
 from .steps import constrain, exit_wave, mixed_exit_wave, peak, update
-from .threads import wait
+from .threads import await_others, tell
 
 # numba notices changes of this file only: the generators' sources enter the cache key as a closure constant
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
@@ -35,8 +35,10 @@ def make_sweep(
 ) -> Any:
     """The sequential sweep of one thread of a team for one combination of features; see `pie.Sweeper.sweep`.
 
-    ``rounds`` (rounds, threads) are positions, -1 for none; ``image`` is (object, plane, pitch); the arrays
-    of ``team`` have one row per thread; ``steps`` are object step and alpha, probe step and beta,
+    ``rounds`` (rounds, threads) are positions, -1 for none, and ``needed`` what each must wait for; see
+    `schedule`.  ``image`` is (object, plane, pitch); the arrays of ``team`` have one row per thread, those of
+    the probe and its spectrum two copies in it, of which `merge` reads one and writes the other;
+    ``steps`` are object step and alpha, probe step and beta,
     relaxation; ``memory`` is the state of all positions with its (entry, hold) and (keep, mix, replace).
     If ``varied`` the probe has components, ``mixture`` (number, weights), which each position adds up."""
     size, apart, version = n * n, int(shifted or varied), SOURCES
@@ -44,8 +46,9 @@ def make_sweep(
     @compiled
     def sweep(
         thread,
-        counter,
+        marks,
         rounds,
+        needed,
         block,
         image,
         modes,
@@ -66,15 +69,18 @@ def make_sweep(
         amplitudes, gains, background, kernel = data
         a, alpha, b, beta, relax = steps
         threads = len(probes)
-        probe, spectrum, increment = probes[thread], spectra[thread], increments[thread]
+        probe, spectrum, increment = probes[thread, 0], spectra[thread, 0], increments[thread]
         work = (buffers[thread], scratches[thread])
-        components = spectrum if shifted else probe
+        shared = spectra if shifted else probes
+        components = shared[thread, 0]
         if varied:
             probe, spectrum = own[thread, 0], own[thread, 1]
         bright = peak(n, width, probe, modes)
         for r in range(len(rounds)):
             j = rounds[r, thread]
             if j >= 0:
+                if threads > 1:
+                    await_others(marks, thread, needed[r, thread])
                 patch = ((obj, corners[j, 0] * pitch + corners[j, 1]), plane, pitch)
                 ramp, measured = (ramps, j * 4 * n), ((amplitudes, j * size), gains[j])
                 if varied:
@@ -123,11 +129,18 @@ def make_sweep(
                     step = spectrum if shifted else increment
                     share_step(n, width, components, count, (weights, j * 2 * count), step)
             if threads > 1:
-                wait(counter, threads)
+                tell(marks, thread, r + 1)
                 if (r + 1) % block == 0 or r + 1 == len(rounds):
-                    merge(spectra if shifted else probes, rounds, r // block * block, r + 1, thread)
-                    wait(counter, threads)
-                    bright = peak(n, width, probe, modes)
+                    await_others(marks, thread, r + 1)
+                    if b != 0:
+                        side = r // block % 2
+                        components = shared[thread, 1 - side]
+                        merge(shared, side, rounds[r // block * block : r + 1], components)
+                        if not varied and shifted:
+                            spectrum = components
+                        elif not varied:
+                            probe = components
+                        bright = peak(n, width, probe, modes)
 
     return sweep
 
@@ -142,21 +155,15 @@ def step_of(step, slope, peak, regularised):
 
 
 @compiled
-def merge(copies, rounds, begin, end, thread):
-    """Replace this thread's share of every copy by the mean, weighted with the number of positions each has
-    seen."""
-    threads, length = copies.shape
-    weights = np.zeros(threads, np.float32)
-    for t in range(threads):
-        for r in range(begin, end):
-            weights[t] += rounds[r, t] >= 0
-    weights /= weights.sum()
-    for i in range(length * thread // threads, length * (thread + 1) // threads):
-        mean = f32(0)
-        for t in range(threads):
-            mean += weights[t] * copies[t, i]
-        for t in range(threads):
-            copies[t, i] = mean
+def merge(copies, side, rounds, result):
+    """Mean of the threads' ``copies`` on one ``side``, weighted with the number of positions that each has
+    seen in ``rounds``."""
+    seen = (rounds >= 0).sum()
+    result[:] = 0
+    for t in range(len(copies)):
+        weight = f32((rounds[:, t] >= 0).sum() / seen)
+        for i in range(len(result)):
+            result[i] += weight * copies[t, side, i]
 
 
 @lru_cache(None)
