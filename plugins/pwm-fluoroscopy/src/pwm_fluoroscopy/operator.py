@@ -21,6 +21,9 @@ from .spread import Blur, ScatterGlare
 
 _BLOCK = 4 << 20  # bytes of sub-frames worked on at a time: what a processor's cache holds
 _KEPT = 256 << 20  # bytes of sub-frames kept for the gradient; of more they are computed again
+_DRIFT = "detector.gain_drift"
+_SIDE = 8  # pixels of the blocks by which a drift is looked for
+_DIGITS = 4  # to which scatter is taken off there
 
 
 class FlatPanel(VideoDetect):
@@ -55,18 +58,35 @@ class Fluoroscope(Compose):
         return self.node("detector")
 
     def estimate(self, y: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
-        """The gain drift at which most of the field stands still.
+        """The gain drift at which most of the field stands still, or moves as one, and its standard error.
 
-        A straight line is fitted to the mean counts of each block of 8 × 8 pixels. What moves has all kinds
-        of slopes, what stands still the same one: the half-sample mode of the relative slopes (Bickel &
-        Frühwirth 2006, doi:10.1016/j.csda.2005.07.011) is the drift. Contrast medium and breathing change
-        many blocks alike, which no number of them averages out: half their scatter is the standard error.
+        Scatter and glare, which carry what changes in one place to all others, are taken off first.
         """
-        slopes = _relative_slopes(np.asarray(y), mask)
-        if len(slopes) < 8:
-            return {}
-        scatter = 1.4826 * float(np.median(np.abs(slopes - np.median(slopes))))
-        return {"detector.gain_drift": _mode(slopes), "std:detector.gain_drift": max(0.5 * scatter, 1e-3)}
+        from .drift import gain_drift_from_blocks
+
+        found = gain_drift_from_blocks(*self._blocks(np.asarray(y), mask))
+        return {} if found is None else dict(zip((_DRIFT, f"std:{_DRIFT}"), found, strict=True))
+
+    def _blocks(self, y: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Means over blocks of 8 × 8 pixels (frame, y, x), their variances, and which are valid (y, x).
+
+        Without scatter and glare; in counts.
+        """
+        n, height, width = y.shape
+        shape = (height // _SIDE, _SIDE, width // _SIDE, _SIDE)
+        cut = (slice(shape[0] * _SIDE), slice(shape[2] * _SIDE))
+        whole = np.asarray(np.broadcast_to(True if mask is None else mask, y.shape).all(0), bool)
+        valid = np.asarray(whole[cut].reshape(shape).all((1, 3)))
+        counts = np.where(valid, y[:, *cut].reshape(n, *shape).mean((2, 4), dtype=np.float64), 0)
+        noise, scatter = self.noise(), self.node("scatter")
+        assert noise is not None, "a fluoroscope counts quanta"
+        variance = np.asarray(noise.variance(counts.clip(min=0))) / (_SIDE**2 * (1 - scatter.glare) ** 2)
+        spread, most = scatter.replace(pixel_size=_SIDE * scatter.pixel_size), 1 + scatter.ratio
+        given, seen = torch.from_numpy(counts), torch.from_numpy(valid)
+        direct = given / most
+        for _ in range(math.ceil(_DIGITS * math.log(10) * most / (1 - scatter.glare))):  # Richardson's steps
+            direct = direct + seen * (given - spread(direct)) / most
+        return direct.numpy(), variance, valid
 
     def _forward(self, x: torch.Tensor, theta: Theta) -> torch.Tensor:
         require(self, x, frame=None, y=None, x=None)
@@ -146,29 +166,3 @@ def fluoroscope_of(problem: Problem) -> Fluoroscope:
     if not isinstance(problem.operator, Fluoroscope):
         raise Unsuitable(f"fluoroscopy needs a Fluoroscope operator, got {problem.operator}")
     return problem.operator
-
-
-def _relative_slopes(y: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Change per frame, in % of the first frame's value, of each block of 8 × 8 valid pixels with counts."""
-    n, height, width = y.shape
-    if n < 3:
-        return np.empty(0)
-    valid = np.asarray(np.broadcast_to(True if mask is None else mask, y.shape).all(0), bool)
-    cut = (slice(height // 8 * 8), slice(width // 8 * 8))
-    blocks = (
-        y[:, *cut].reshape(n, height // 8, 8, width // 8, 8).mean((2, 4), dtype=np.float64).reshape(n, -1)
-    )
-    whole = valid[cut].reshape(height // 8, 8, width // 8, 8).all((1, 3)).ravel()
-    slope, start = np.polyfit(np.arange(n), blocks[:, whole], 1)
-    bright = start > 0.05 * start.max(initial=0.0)
-    return 100 * slope[bright] / start[bright]
-
-
-def _mode(values: np.ndarray) -> float:
-    """The half-sample mode: again and again the narrowest half."""
-    v = np.sort(values)
-    while len(v) > 3:
-        half = (len(v) + 1) // 2
-        first = int(np.argmin(v[half - 1 :] - v[: len(v) - half + 1]))
-        v = v[first : first + half]
-    return float(v.mean())
