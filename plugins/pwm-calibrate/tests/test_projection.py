@@ -60,6 +60,33 @@ def test_sensitivity_is_the_finite_difference():
     torch.testing.assert_close(at.sensitivity("m.tilt", 2e-6), change, atol=1e-9, rtol=0)
 
 
+class Fading(Operator):
+    """Components that the data show ever less of, and a last datum that no object changes."""
+
+    linear = True
+    gains: np.ndarray
+
+    def apply(self, x):
+        return torch.cat([torch.from_numpy(self.gains) * x, 0 * x[:1]])
+
+
+@pytest.mark.parametrize("own", [0.0, 60.0])
+def test_what_a_slow_solver_leaves_counts_only_if_the_object_cannot_explain_it(own):
+    """After 300 steps 48 of 300 000 are left that more steps would explain, whatever else there is."""
+    n = 20_000
+    gains = np.linspace(0, 1, n + 1)[1:] ** 2
+    at = Linearised(Fading(name="f", gains=gains), State(torch.zeros(n, dtype=torch.float64), {}), {})
+    project = Projection(at, torch.ones(n + 1, dtype=torch.float64), np.random.default_rng(0))
+    effect = np.sqrt(3e5 * gains / gains.sum())
+    left, part = project.sensitivity(torch.from_numpy(np.append(effect, own**0.5)))
+    if own:
+        assert own < project.energy(left) < 2 * own
+        assert part is not None
+    else:
+        assert project.energy(left) == 0
+        assert part is None
+
+
 def test_retrieved_arrays_are_as_free_as_the_object():
     class Product(Operator):
         linear = False
