@@ -86,6 +86,7 @@ def test_compiled_steps_are_those_of_torch(shape, axes, steps, nonnegative):
     torch.testing.assert_close(ours.p, theirs.p, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(ours.q, theirs.q, rtol=1e-10, atol=1e-10)
     assert ours.momentum == pytest.approx(theirs.momentum)
+    assert tv.of(found) == pytest.approx(float(tv._length(tv.gradient(found)).sum()), rel=1e-12)
 
 
 def test_adjoint_of_the_gradient():

@@ -31,21 +31,22 @@ def dual_steps(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, float]]:
     """The proximal point after ``count`` steps, and the dual fields p and q with the momentum there.
 
-    ``steps`` are the weights of the axes of p and q, which are overwritten; see `variation.Variation.prox`.
+    ``steps`` are the weights of the axes of p and q; see `variation.Variation.prox`.
     """
     p, q, momentum = dual
-    new, x = np.empty_like(p), np.empty_like(v)
+    x, spare, extrapolated = np.empty_like(v), (np.empty_like(p), np.empty_like(p)), np.empty_like(p)
     along = tuple(v.dtype.type(s) for s in (0.0,) * (3 - len(steps)) + tuple(steps))
     rows = v.size // v.shape[-1]
     parts = min(threads, rows) if v.size >= _WORTH_THREADS else 1
     spans = [(rows * k // parts, rows * (k + 1) // parts) for k in range(parts)]
-    for _ in range(count):
+    for k in range(count):
+        new = spare[k % 2]
         _each(spans, _primal, v, inverse, weight, q, along, nonnegative, x)
         uphill = sum(_each(spans, _dual, x, weight, length, p, q, along, new)) > 0
         t = 1.0 if uphill else (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead = 0.0 if uphill else (momentum - 1) / t
-        _each(spans, _extrapolated, new, p, v.dtype.type(ahead), q)
-        p, new, momentum = new, p, t
+        _each(spans, _extrapolated, new, p, v.dtype.type(ahead), extrapolated)
+        p, q, momentum = new, extrapolated, t
     _each(spans, _primal, v, inverse, weight, p, along, nonnegative, x)
     return x, (p, q, momentum)
 
@@ -163,3 +164,28 @@ def _extrapolated(start: int, stop: int, new: Any, p: Any, ahead: Any, q: Any) -
             for i in range(len(target)):
                 target[i] = values[i] + ahead * (values[i] - old[i])
     return 0.0
+
+
+def total_variation(x: np.ndarray, weight: np.ndarray, steps: tuple[float, ...]) -> float:
+    """Σ √(Σ (weight · step · difference)²), with the weights ``steps`` of as many of the last axes."""
+    along = tuple(x.dtype.type(s) for s in (0.0,) * (3 - len(steps)) + tuple(steps))
+    return float(_variation(x, weight, along))
+
+
+@compiled(fastmath=True)
+def _variation(x: Any, weight: Any, along: Any) -> float:
+    _, frames, height, width = x.shape
+    st, sy, sx = along
+    square, total = np.empty(width, x.dtype), 0.0
+    for row in range(x.size // width):
+        b, t, y = _place(row, x.shape)
+        here, below, after = x[b, t, y], x[b, t, min(y + 1, height - 1)], x[b, min(t + 1, frames - 1), y]
+        w, part = weight[b, t, y], x.dtype.type(0)
+        for i in range(width):
+            square[i] = (sy * (below[i] - here[i])) ** 2 + (st * (after[i] - here[i])) ** 2
+        for i in range(width - 1):
+            square[i] += (sx * (here[i + 1] - here[i])) ** 2
+        for i in range(width):
+            part += abs(w[i]) * np.sqrt(square[i])
+        total += part
+    return total

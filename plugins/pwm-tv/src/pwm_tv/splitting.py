@@ -92,7 +92,7 @@ class ForwardBackward:
         y, misfit, gradient = self._extrapolated()
         self.curvature = max(_RELAX * self.curvature, 1.0)
         while True:
-            metric = self.curvature * self.metric
+            metric = self.metric if self.curvature == 1 else self.curvature * self.metric
             x = self.variation.prox(
                 y - gradient / metric, metric, self.dual, self.inner, self.plan.nonnegative
             )

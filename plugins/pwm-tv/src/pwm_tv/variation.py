@@ -33,9 +33,17 @@ class Variation:
     axes: tuple[int, ...]
     steps: tuple[float, ...]
     together: tuple[int, ...] = field(default=())
+    _kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def of(self, x: torch.Tensor) -> float:
         """The total variation of ``x``."""
+        if self._compiles(x):
+            from .compiled import total_variation
+
+            layout = _Layout(tuple(x.shape), self.axes)
+            return total_variation(layout.maps(x), layout.maps(self.weight), self.steps)
         return float(self._length(self.gradient(x)).sum(dtype=torch.float64))
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,11 +84,19 @@ class Variation:
         the diagonal steps of Pock & Chambolle 2011 (doi:10.1109/ICCV.2011.6126441) and restarts where
         the momentum points uphill (O'Donoghue & Candès 2015, doi:10.1007/s10208-013-9150-3).
         """
-        inverse = 1 / metric
-        length = self._dual_step(inverse.expand(v.shape))
-        compiled = v.device.type == "cpu" and not self.together and len(self.axes) <= 3
-        run = self._compiled if compiled else self._in_torch
+        inverse, length = self._lengths(metric, v.shape)
+        run = self._compiled if self._compiles(v) else self._in_torch
         return run(v, inverse, length, dual, steps, nonnegative)
+
+    def _compiles(self, x: torch.Tensor) -> bool:
+        return x.device.type == "cpu" and not self.together and len(self.axes) <= 3
+
+    def _lengths(self, metric: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+        """1/metric and the dual steps, kept as long as the metric is the same."""
+        if self._kept is None or self._kept[0] is not metric:
+            inverse = (1 / metric).expand(shape)
+            self._kept = metric, inverse, self._dual_step(inverse)
+        return self._kept[1:]
 
     def _in_torch(
         self,
@@ -111,38 +127,23 @@ class Variation:
         steps: int,
         nonnegative: bool,
     ) -> torch.Tensor:
-        """By compiled loops, which want maps (map, t, y, x) with the differenced axes last."""
+        """By compiled loops over maps."""
         from .compiled import dual_steps
 
-        others = [a for a in range(v.ndim) if a not in self.axes]
-        order = (*others, *self.axes)
-        sizes = [1] * (3 - len(self.axes)) + [v.shape[a] for a in self.axes]
-        lead = len(self.axes) if len(self.axes) > 1 else 2  # one axis: differences in y are those of one row
-
-        def maps(x: torch.Tensor) -> np.ndarray:
-            return x.expand(v.shape).permute(order).reshape(-1, *sizes).contiguous().numpy()
-
-        def back(x: np.ndarray) -> torch.Tensor:
-            whole = torch.from_numpy(x).view([v.shape[a] for a in order])
-            return whole.permute(tuple(np.argsort(order)))
-
-        def fields(p: torch.Tensor) -> np.ndarray:
-            parts = [maps(q) for q in p]
-            return np.stack([np.zeros_like(parts[0])] * (lead - len(parts)) + parts)
-
+        layout = _Layout(tuple(v.shape), self.axes)
         x, (p, q, dual.momentum) = dual_steps(
-            maps(v),
-            maps(inverse),
-            maps(self.weight),
-            maps(length),
-            (0.0,) * (lead - len(self.axes)) + self.steps,
-            (fields(dual.p), fields(dual.q), dual.momentum),
+            layout.maps(v),
+            layout.maps(inverse),
+            layout.maps(self.weight),
+            layout.maps(length),
+            (0.0,) * (layout.lead - len(self.axes)) + self.steps,
+            (layout.fields(dual.p), layout.fields(dual.q), dual.momentum),
             steps,
             nonnegative,
             torch.get_num_threads(),
         )
-        dual.p, dual.q = (torch.stack([back(a) for a in f[lead - len(self.axes) :]]) for f in (p, q))
-        return back(x)
+        dual.p, dual.q = layout.fields_back(p), layout.fields_back(q)
+        return layout.back(x)
 
     def gap(self, x: torch.Tensor, p: torch.Tensor) -> float:
         """The duality gap of a proximal point ``x`` that belongs to the dual field ``p``."""
@@ -180,3 +181,33 @@ class Variation:
         if self.together:
             square = square.sum(self.together, keepdim=True)
         return square.sqrt_()
+
+
+class _Layout:
+    """How an object lies in memory as maps (map, t, y, x), contiguous, with the differenced axes last."""
+
+    def __init__(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+        order = (*(a for a in range(len(shape)) if a not in axes), *axes)
+        self.shape, self.order = shape, order
+        self.turned = [shape[a] for a in order]
+        self.sizes = [1] * (3 - len(axes)) + [shape[a] for a in axes]
+        self.lead = max(len(axes), 2)  # one axis: differences in y are those of one row
+        self.missing = self.lead - len(axes)
+
+    def maps(self, x: torch.Tensor) -> np.ndarray:
+        return x.expand(self.shape).permute(self.order).reshape(-1, *self.sizes).contiguous().numpy()
+
+    def back(self, x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x).view(self.turned).permute(tuple(np.argsort(self.order)))
+
+    def fields(self, p: torch.Tensor) -> np.ndarray:
+        """Dual fields (axis, map, t, y, x) of those in the object's shape."""
+        order = (0, *(a + 1 for a in self.order))
+        turned = p.permute(order).reshape(len(p), -1, *self.sizes).contiguous().numpy()
+        if not self.missing:
+            return turned
+        return np.concatenate([np.zeros((self.missing, *turned.shape[1:]), turned.dtype), turned])
+
+    def fields_back(self, p: np.ndarray) -> torch.Tensor:
+        turned = torch.from_numpy(p[self.missing :]).view(-1, *self.turned)
+        return turned.permute((0, *(int(a) + 1 for a in np.argsort(self.order))))
