@@ -15,10 +15,9 @@ from .counts import Counts
 from .euclidean import Euclidean, FreeEuclidean, PhysicalEuclidean
 from .kullback_leibler import KullbackLeibler
 from .phases import Free, Phases, Physical
-from .start import count_phases, filled, nndsvda, unit_noise_maps
+from .start import count_phases, filled, likeliest, nndsvda, unit_noise_maps
 
 _WARM = 20  # steps on the least-squares maps alone, which take next to no time
-_LEAST = 0.01  # of the mean: updates that multiply never leave a zero
 
 
 class Factorisation(Reconstructor):
@@ -29,7 +28,8 @@ class Factorisation(Reconstructor):
     ``free`` spectra are whatever fits, and W is fitted to them afterwards. The object is W H. With fewer
     phases than components noise is left out; with as many it is the non-negative fit of each pixel, of
     largest likelihood with the Kullback–Leibler loss. What the instrument blurs stays blurred.
-    The start is non-negative double SVD of least-squares maps, the same at each run.
+    The start is a factorisation of least-squares maps, itself from non-negative double SVD, and the same at
+    each run.
     """
 
     iterations: int = param(200, low=1, doc="steps at most")
@@ -76,8 +76,10 @@ class Factorisation(Reconstructor):
             return reduced, fit.cube.pixels
         for _ in range(_WARM):
             reduced.step()
-        phases = self._phases(g, weights, filled(reduced.phases.amounts, _LEAST))
-        shares = filled(reduced.shares.T, _LEAST)
+        amounts, shares = reduced.phases.amounts, reduced.shares.T
+        if self.loss == "kullback-leibler" and not self.simplex:
+            amounts, shares = likeliest(maps, deviation[:, 0], g.sum(0), (amounts, shares))
+        phases, shares = self._phases(g, weights, filled(amounts)), filled(shares)
         if self.loss == "kullback-leibler":
             return KullbackLeibler(counts, phases, shares, self.simplex), fit.cube.pixels
         assert isinstance(phases, Free)
