@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, maximum_filter
 from scipy.sparse import csr_array, diags_array, hstack, kron
 from scipy.sparse.linalg import splu
 
@@ -18,6 +18,7 @@ _FEWEST = 12  # columns
 _WIDEST = 320  # px: of larger images the middle tells enough
 _ROUNDS, _FIRST = 6, 4  # rounds of fitting; those in which bright columns count more, and then sure ones
 _SIGNAL, _FAINT = 5.0, 0.02  # height of a column over its noise, and over the brightest ones'
+_CORE, _ELSEWHERE = 1.4, 1e-3  # rms widths of the probe in which pixels count, and what the others count
 _UNEQUAL = 0.007  # Å²: columns differ by so much
 _VAGUE = 0.015  # Å²: columns that are less sure each are fitted to the noise, and too narrow
 _ODD = 3.0  # times as unequal as that: the specimen is not of columns
@@ -120,12 +121,15 @@ def _fit(
 ) -> _Fit:
     """One Gauss–Newton step for all columns and the background together.
 
-    ``source`` (Å²) is the squared rms width of source and thermal motion in the profile.
+    ``source`` (Å²) is the squared rms width of source and thermal motion in the profile. Pixels count less
+    the further they are from all columns: light columns between heavy ones, which are not found, make these
+    too narrow otherwise, since the background rises to them.
     """
     count = len(found.y)
     hats = _hats(image.shape, _HATS / pixel)
     design = hstack([_design(image.shape, pixel, lens, source, found), hats]).tocsr()
-    weighted = design.T @ diags_array(1 / variance.ravel())
+    part = _near(image.shape, found, _CORE * probe_width(lens) / FWHM / pixel).ravel()
+    weighted = design.T @ diags_array(part / variance.ravel())
     # a column under a neighbour, or hardly above the noise, should not run away
     loose = np.tile([0.0, (0.1 * pixel) ** -2.0, (0.1 * pixel) ** -2.0, 0.1**-2.0], count)
     ridge = np.concatenate([loose, np.full(hats.shape[1], 1e-9)])
@@ -145,7 +149,8 @@ def _fit(
         which = 4 * np.flatnonzero(real) + 3
         unit = np.zeros((design.shape[1], len(which)))
         unit[which, np.arange(len(which))] = 1
-        spread = ratio * np.sqrt(normal.solve(unit)[which, np.arange(len(which))])
+        response = part[:, None] * (design @ normal.solve(unit))
+        spread = ratio * np.sqrt(np.sum(response**2 / variance.reshape(-1, 1), 0))
     return _Fit(columns, ratio * wider[real], spread, left)
 
 
@@ -177,6 +182,14 @@ def _design(shape: tuple[int, int], pixel: float, lens: Lens, source: float, fou
     rows = np.repeat(y * shape[1] + x, 4)
     columns = (4 * which[:, None] + np.arange(4)).ravel()
     return csr_array((parts.ravel(), (rows, columns)), shape=(shape[0] * shape[1], 4 * len(found.y)))
+
+
+def _near(shape: tuple[int, int], found: Columns, reach: float) -> np.ndarray:
+    """A Gaussian, of ``reach`` px rms, of each pixel's distance to the next column."""
+    free = np.ones(shape, bool)
+    y, x = (np.rint(c).astype(int).clip(0, n - 1) for c, n in zip((found.y, found.x), shape, strict=True))
+    free[y, x] = False
+    return np.maximum(np.exp(-0.5 * (distance_transform_edt(free) / reach) ** 2), _ELSEWHERE)
 
 
 def _hats(shape: tuple[int, int], step: float) -> csr_array:
