@@ -332,6 +332,24 @@ def test_plug_and_play_takes_a_nonlinear_operator_step_by_step() -> None:
     assert nrmse(result.x, x) < 0.5 * nrmse(raw, x)
 
 
+def test_the_prior_is_as_strong_as_the_misfit_asks_for() -> None:
+    operator = Camera(width=1.0, gain=40.0, detector=Poisson())
+    problem = measured(operator, scene(96))
+
+    def strengths(width: float, problem: Problem = problem) -> list[float]:
+        method = PlugAndPlay(denoiser=Smooth(width=width), sigma_start=0.02)  # the noise level at once
+        return [row["prior"] for row in run(method, problem).history]
+
+    loose, tight = strengths(0.3), strengths(8.0)
+    assert loose[0] == tight[0] == 0.23
+    assert loose == sorted(loose)
+    assert loose[-1] > 0.5  # the noise comes through, and the data are fitted too well
+    assert tight == sorted(tight, reverse=True)
+    assert tight[-1] == 0.1  # the scene is smoothed away
+    unknown = problem.replace(operator=operator.replace(detector=None))
+    assert set(strengths(0.3, unknown)) == {0.23}
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0])
 @pytest.mark.parametrize("detector", [Poisson(), Gaussian(sigma=0.0), None])
 def test_data_without_structure_give_an_object_without_structure(value: float, detector: Any) -> None:
