@@ -33,6 +33,8 @@ class Card(NamedTuple):
     files it opens. A command is a function that takes the words after ``pwm NAME`` and returns the exit
     status. ``modalities``: a method that is trained beforehand names those it is trained for; none means all
     that its traits fit. ``variant`` says in one line how an implementation departs from the cited paper.
+    ``prior`` is False for a denoiser of which no plug-and-play is made: one that leaves some kind of noise as
+    it is, whatever it is told, returns it to the data step for ever.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Card(NamedTuple):
     variant: str = ""
     suffixes: tuple[str, ...] = ()  # readers only: (".cxi", ".h5")
     modalities: frozenset[str] = frozenset()  # methods with weights only: {"stem"}
+    prior: bool = True  # denoisers only
 
     @property
     def offers(self) -> frozenset[str]:

@@ -17,12 +17,14 @@ _LIFT_NEEDS = frozenset({"image", "real"})
 
 
 def available(registry: Registry) -> Iterator[Entry]:
-    """Everything that ``--method`` accepts, both liftings of each denoiser included."""
+    """Everything that ``--method`` accepts, the liftings of each denoiser included."""
     for entry in registry.of("reconstructor"):
         yield entry
     for entry in registry.of("denoiser"):
         needs = entry.card.traits | _LIFT_NEEDS
         yield _with_card(entry, entry.card._replace(traits=needs))
+        if not entry.card.prior:
+            continue
         pnp = entry.card._replace(
             name=PLUG_AND_PLAY + entry.card.name,
             traits=needs,
@@ -37,7 +39,16 @@ def suitable(registry: Registry, modality: Entry) -> list[Entry]:
 
 
 def find_method(registry: Registry, name: str) -> Entry:
-    """The method called ``name`` or ``package/name``; UnknownName with the closest match otherwise."""
+    """The method called ``name`` or ``package/name``; UnknownName with the closest match otherwise.
+
+    Unsuitable for plug-and-play with a denoiser that is no prior.
+    """
+    for entry in registry.of("denoiser"):
+        if not entry.card.prior and name.rpartition("/")[2] == PLUG_AND_PLAY + entry.card.name:
+            raise Unsuitable(
+                f"{entry.card.name} is no prior of an object: noise that it leaves would come back in every "
+                f"step of plug-and-play; --method {entry.card.name} denoises the data with it"
+            )
     return Registry(list(available(registry)), registry.broken).find(name, "reconstructor", "denoiser")
 
 

@@ -28,9 +28,9 @@ from pwm_core import (
     run,
 )
 from pwm_core.errors import BadValue, Unsuitable
-from pwm_core.methods import build
+from pwm_core.methods import available, build, find_method
 from pwm_core.metrics import nrmse
-from pwm_core.registry import Entry
+from pwm_core.registry import Entry, Registry
 from pwm_core.vst import stabilise, unstabilise
 
 
@@ -291,6 +291,16 @@ def test_a_denoiser_that_reconstructs_keeps_its_own_way() -> None:
     assert isinstance(build(_Loaded(card, "acme", "1", Both), {}), Both)
     plugged = _Loaded(card._replace(name="pnp-both"), "acme", "1", Both)
     assert isinstance(build(plugged, {"iterations": "3"}), PlugAndPlay)
+
+
+def test_a_denoiser_that_is_no_prior_is_not_plugged_in() -> None:
+    card = Card("average", "somewhere:Average", "denoiser", "averages over time", prior=False)
+    found = Registry([Entry(card, "acme", "1")], [])
+    assert [e.card.name for e in available(found)] == ["average"]
+    assert find_method(found, "average").card.name == "average"
+    for name in ("pnp-average", "acme/pnp-average"):
+        with pytest.raises(Unsuitable, match="average is no prior of an object"):
+            find_method(found, name)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def pwm_cards() -> list[Card]:
             "First-order recursive temporal average (IIR)",
             "10.1109/5.406412",
             traits=frozenset({"video"}),
+            prior=False,  # it keeps what stands still exactly, static noise that a data step sharpens too
         ),
         _card(
             "motion-compensated",
@@ -45,6 +46,9 @@ def _card(
     *,
     traits: frozenset[str] = frozenset(),
     variant: str = "",
+    prior: bool = True,
 ) -> Card:
     licence = "BSD-3-Clause"
-    return Card(name, f"pwm_filters.{target}", "denoiser", summary, traits, False, licence, cite, variant)
+    return Card(
+        name, f"pwm_filters.{target}", "denoiser", summary, traits, False, licence, cite, variant, prior=prior
+    )
