@@ -17,7 +17,7 @@ from .problem import Problem
 from .settings import param
 
 _STRENGTH = 0.23  # λ, as DPIR has it
-_WEAKEST, _STRONGEST = 0.1, 1.0  # λ = 1 is the weight of the prior in the posterior density
+_WEAKEST, _STRONGEST = 0.1, 2.0  # about λ = 1, the weight of the prior in the posterior density
 _MISFIT = 0.985  # mean square misfit over variance at which the prior is strong enough, not too strong
 _NEAR = 2.0  # noise levels of the estimate at which the misfit tells of the prior, not of the schedule
 _GAIN = 20.0  # by how much ln λ rises for a misfit that is too small by one unit of its logarithm
