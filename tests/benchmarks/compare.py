@@ -1,8 +1,8 @@
 """Compare our methods with the peers at hand on the reference scan, on one thread: a table and a JSON file.
 
-    python tests/benchmarks/compare.py --window 64 --sweeps 100 --json table.json
+    python tests/benchmarks/compare.py --window 64 --sweeps 100 --long 3000 --long-peers 300 --json table.json
 
-Peers are optional: requirements-peers.txt.
+Peers are optional: requirements-peers.txt. Long runs show who diverges; without them it takes ten minutes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ ONE_THREAD = {
 }
 
 
-def comparison(window: int, sweeps: int) -> dict[str, Any]:
-    """Time, quality, memory and the ratio to the transforms of every method on frames of window x window."""
+def comparison(window: int, sweeps: int, long: int = 0, long_peers: int = 0) -> dict[str, Any]:
+    """Time, quality, memory and the ratio to the transforms of every method on frames of window x window.
+
+    ``long`` and ``long_peers`` are the sweeps of a further run of each of our and of the peers' methods.
+    """
     found = measured("timings", window=window, sweeps=sweeps)
     floor = min(found["transforms_ms"].values())
     for label, row in found["methods"].items():
         row["ratio_to_transforms"] = row["best_ms"] / floor
         row |= measured("memory", window=window, label=label)
+        if more := long if label.startswith("pwm ") else long_peers:
+            row |= measured("endurance", window=window, sweeps=more, label=label)
     ours, peers = fastest(found, "pwm epie"), fastest(found, " ePIE")
     machine = {"processor": _processor(), "load": os.getloadavg(), "cores": os.cpu_count()}
     return {
@@ -83,6 +88,7 @@ def show(found: dict[str, Any]) -> None:
         "method",
         "ms a sweep",
         "median",
+        "CPU ms",
         "/ FFT",
         "cores",
         "peak MB",
@@ -90,6 +96,7 @@ def show(found: dict[str, Any]) -> None:
         "NRMSE",
         "PSNR",
         "SSIM",
+        "in a long run",
     ):
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for label, row in sorted(found["methods"].items(), key=lambda item: item[1]["best_ms"]):
@@ -99,14 +106,16 @@ def show(found: dict[str, Any]) -> None:
             label,
             f"{row['best_ms']:.1f}",
             f"{row['median_ms']:.1f}",
+            f"{row['processor_ms']:.1f}",
             f"{row['ratio_to_transforms']:.1f}",
             f"{row['cores']:.2f}",
             peak,
             "\n".join(row["quality"]),
             *columns,
+            "\n".join(f"{done}: {nrmse:.3f}" for done, nrmse in row.get("later", {}).items()),
             end_section=True,
         )
-    console = Console(width=110)
+    console = Console(width=130)
     console.print(table)
     transforms = ", ".join(f"{name} {ms:.1f}" for name, ms in floor.items())
     console.print(f"Transforms alone, forward and inverse of every frame (ms): {transforms}")
@@ -132,9 +141,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--sweeps", type=int, default=100)
+    parser.add_argument("--long", type=int, default=0, help="sweeps of a long run of each of our methods")
+    parser.add_argument("--long-peers", type=int, default=0, help="the same of the peers' methods")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = comparison(options.window, options.sweeps)
+    found = comparison(options.window, options.sweeps, options.long, options.long_peers)
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))

@@ -22,6 +22,7 @@ from scan import Scan, reference
 from scipy import fft
 
 MARKS = (20, 50, 100)  # sweeps after which the object is scored
+LATER = (100, 300, 1000, 3000)  # in a long run
 
 
 class Stopwatch:
@@ -33,9 +34,10 @@ class Stopwatch:
         self.processor: list[float] = []
         self.quality: dict[int, dict[str, float]] = {}
         self._since = time.perf_counter(), time.process_time()
+        self._current: Any = None
 
     def __call__(self, current: Any) -> None:
-        self.done += 1
+        self.done, self._current = self.done + 1, current
         if self.done in self.marks:
             found = np.asarray(current())  # waits for what is still being computed
         now = time.perf_counter(), time.process_time()
@@ -45,6 +47,11 @@ class Stopwatch:
         if self.done in self.marks:
             self.quality[self.done] = self.scan.quality(found)
         self._since = time.perf_counter(), time.process_time()
+
+    def finish(self) -> None:
+        """Score the last sweep too, of a method that ends by itself."""
+        if self.done and self.done not in self.quality:
+            self.quality[self.done] = self.scan.quality(np.asarray(self._current()))
 
 
 def timings(window: int, sweeps: int) -> dict[str, Any]:
@@ -56,6 +63,7 @@ def timings(window: int, sweeps: int) -> dict[str, Any]:
         for label, method in methods.items():
             watches.setdefault(label, []).append(Stopwatch(scan, MARKS))
             quietly(method, scan, sweeps, watches[label][-1])
+            watches[label][-1].finish()
 
     floor = transforms(window, len(scan.frames))
     go(OURS)
@@ -79,6 +87,7 @@ def summary(watches: list[Stopwatch]) -> dict[str, Any]:
     return {
         "best_ms": 1e3 * float(wall.min()),
         "median_ms": 1e3 * float(np.median(wall)),
+        "processor_ms": 1e3 * float(np.median([s for watch in watches for s in watch.processor])),
         "cores": float(processor / wall.sum()),
         "sweeps": len(wall),
         "quality": watches[0].quality,
@@ -145,6 +154,17 @@ def memory(window: int, label: str) -> dict[str, int | None]:
     return {"peak_bytes": _status("VmHWM") - before, "data_bytes": scan.frames.nbytes}
 
 
+def endurance(window: int, sweeps: int, label: str) -> dict[str, Any]:
+    """NRMSE during one long run, by sweep, and what ended it early, if anything did."""
+    watch, failed = Stopwatch(reference(window), LATER), None
+    try:
+        quietly(everything()[label], watch.scan, sweeps, watch)
+    except Exception:  # some raise where they diverge
+        failed = traceback.format_exc(limit=-1).strip().splitlines()[-1]
+    watch.finish()
+    return {"later": {done: found["nrmse"] for done, found in watch.quality.items()}, "ended_by": failed}
+
+
 def _status(field: str) -> int:
     line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith(field))
     return 1024 * int(line.split()[1])
@@ -172,7 +192,7 @@ def everything() -> dict[str, Reconstruct]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["timings", "memory", "fixed_point"])
+    parser.add_argument("what", choices=["timings", "memory", "endurance", "fixed_point"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--sweeps", type=int, default=100)
@@ -184,6 +204,8 @@ def main() -> None:
         found: Any = timings(options.window, options.sweeps)
     elif options.what == "memory":
         found = memory(options.window, options.label)
+    elif options.what == "endurance":
+        found = endurance(options.window, options.sweeps, options.label)
     else:
         found = fixed_point(options.window)
     options.out.write_text(json.dumps(found))

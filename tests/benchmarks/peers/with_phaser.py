@@ -1,8 +1,9 @@
-"""phaser: its ePIE with default steps, one frame at a time, compiled by JAX."""
+"""phaser: its ePIE with default steps, one frame at a time, LSQ-ML and Adam, compiled by JAX."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,20 +34,11 @@ class _Watching(Observer):
         self.watch(lambda: np.asarray(state.object.data[0]))  # what JAX still computes is waited for
 
 
-def epie(scan: Any, sweeps: int, watch: Watch) -> None:
+def reconstruct(plan: dict[str, Any], scan: Any, sweeps: int, watch: Watch) -> None:
     logging.getLogger().setLevel(logging.WARNING)
-    plan = {
-        "type": "conventional",
-        "niter": sweeps,
-        "grouping": 1,
-        "obj_pad_px": 0.0,
-        "noise_model": "amplitude",
-        "solver": "epie",
-        "group_constraints": [],
-        "iter_constraints": [],
-    }
+    shared = {"niter": sweeps, "obj_pad_px": 0.0, "group_constraints": [], "iter_constraints": []}
     prepared = _prepared(scan, _Watching(watch)).to_xp(get_backend_module("jax"))
-    execute_engine(prepared, pane.from_data(plan, EngineHook))
+    execute_engine(prepared, pane.from_data(plan | shared, EngineHook))
 
 
 def _prepared(scan: Any, observer: Observer) -> PreparedRecons:
@@ -68,4 +60,28 @@ def _prepared(scan: Any, observer: Observer) -> PreparedRecons:
     return PreparedRecons(Patterns(frames, mask), state, "reference", ObserverSet((observer,)))
 
 
-METHODS = {"phaser ePIE": epie}
+EPIE = {"type": "conventional", "grouping": 1, "noise_model": "amplitude", "solver": "epie"}
+
+LSQML = {  # grouping and regularisation (tenth of the dose of a pixel) as its examples have, full steps
+    "type": "conventional",
+    "grouping": 20,
+    "noise_model": {"type": "amplitude", "eps": 1.0},
+    "solver": {"type": "lsqml", "illum_reg_object": 100.0, "illum_reg_probe": 0.0, "gamma": 0.0},
+}
+
+ADAM = {  # of steps 0.003, 0.01 and 0.03, and a tenth of the probe's pixels, the last is best
+    "type": "gradient",
+    "grouping": 20,
+    "noise_model": "amplitude",
+    "regularizers": [],
+    "solvers": {
+        "object": {"type": "adam", "learning_rate": 0.03},
+        "probe": {"type": "adam", "learning_rate": 0.3},
+    },
+}
+
+METHODS = {
+    "phaser ePIE": partial(reconstruct, EPIE),
+    "phaser LSQML": partial(reconstruct, LSQML),
+    "phaser Adam": partial(reconstruct, ADAM),
+}

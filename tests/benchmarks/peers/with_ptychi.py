@@ -1,4 +1,4 @@
-"""pty-chi: the PIE family in small random batches, and least-squares maximum likelihood."""
+"""pty-chi: the PIE family, least-squares and maximum likelihood, and projections of all exit waves."""
 
 from __future__ import annotations
 
@@ -63,9 +63,44 @@ def _lsqml_compact() -> Any:
     return options
 
 
+def _difference_map() -> Any:
+    options = api.DMOptions()
+    options.reconstructor_options.chunk_length = 20  # of no effect but on speed
+    return options
+
+
+def _raar() -> Any:
+    """With its default β. Of release 2.2.0 it moves away with any: it adds β(Qψ − ψ), not β(ψ − Qψ)."""
+    options = api.RAAROptions()
+    options.reconstructor_options.chunk_length = 20
+    return options
+
+
+def _bilinear_hessian() -> Any:
+    """Conjugate gradients on all frames; of ρ = 0.1 (for far fields), 0.03 and 0.01 the last is best."""
+    options = api.BHOptions()
+    options.reconstructor_options.method = "CG"
+    options.reconstructor_options.batch_size = 400
+    options.probe_options.rho = 0.01
+    return options
+
+
+def _adam() -> Any:
+    """Automatic derivatives of the amplitude misfit; of steps 0.003, 0.01 and 0.03 the last is best."""
+    options = api.AutodiffPtychographyOptions()
+    options.reconstructor_options.batch_size = 20
+    options.object_options.optimizer = options.probe_options.optimizer = api.Optimizers.ADAM
+    options.object_options.step_size, options.probe_options.step_size = 0.03, 0.006
+    return options
+
+
 METHODS = {
     "pty-chi ePIE": partial(reconstruct, _epie),
     "pty-chi rPIE": partial(reconstruct, _rpie),
     "pty-chi LSQML": partial(reconstruct, _lsqml),
     "pty-chi LSQML compact": partial(reconstruct, _lsqml_compact),
+    "pty-chi difference map": partial(reconstruct, _difference_map),
+    "pty-chi RAAR": partial(reconstruct, _raar),
+    "pty-chi BH CG": partial(reconstruct, _bilinear_hessian),
+    "pty-chi Adam": partial(reconstruct, _adam),
 }

@@ -16,6 +16,6 @@ def pwm_cards() -> list[Card]:
             frozenset({"linear", "spectral", "nonnegative"}),
             licence="BSD-3-Clause",
             cite="10.1016/j.ultramic.2023.113719",
-            variant="no spatial regularisation; phases are counted from the data; started from a factorisation of maps",
+            variant="no spatial regularisation; phases are counted from the data; started from maps",
         )
     ]
