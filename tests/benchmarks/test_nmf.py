@@ -52,22 +52,29 @@ def test_free_spectra_against_scikit_learn(kind, scene, phases, steps):
     assert min(compared(problem, method, peers, steps)) > 5
 
 
+@pytest.mark.parametrize("spectra", ["physics", "free"])
 @pytest.mark.parametrize(("kind", "scene", "phases"), SCENES)
-def test_given_spectra_against_espm(kind, scene, phases):
+def test_against_espm(kind, scene, phases, spectra):
     pytest.importorskip("espm.estimators", reason="espm is not installed")
     from peers.with_espm import factorised
 
     problem, _ = kind().simulate(scene)
-    method = Factorisation(spectra="physics", phases=phases, tolerance=0.0, iterations=1000)
+    method = Factorisation(spectra=spectra, phases=phases, tolerance=0.0, iterations=1000)
     engine, _ = method._engine(problem)
-    columns, amounts, shares = engine.phases.columns, engine.phases.amounts, engine.shares.T
-    y, steps = counts(problem), 40
-    seen = columns.sum(1) > 0
+    first, shares, y, steps = engine.phases.spectra, engine.shares.T, counts(problem), 40
+    seen = y.any(1) if spectra == "free" else engine.phases.columns.sum(1) > 0
     assert not y[~seen].any()
 
     def espm():
-        w, h = factorised(y[seen], columns[seen], amounts, shares, steps)
-        return columns @ w, h
+        if spectra == "free":
+            w, h = factorised(y[seen], None, first[seen], shares, steps)
+        else:
+            columns = engine.phases.columns[seen]
+            w, h = factorised(y[seen], columns, engine.phases.amounts, shares, steps)
+            w = columns @ w
+        found = np.zeros((len(y), phases), w.dtype)
+        found[seen] = w
+        return found, h
 
     assert min(compared(problem, method, {"espm, our start": espm}, steps)) > 5
 
