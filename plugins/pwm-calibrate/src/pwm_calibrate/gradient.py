@@ -15,9 +15,20 @@ from pwm_core.settings import param
 from .identify import Report, tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
-from .view import View, final_report, look, look_if_better, report, sensitivities
+from .view import (
+    View,
+    final_report,
+    inflation,
+    look,
+    look_if_better,
+    promise,
+    report,
+    resolved,
+    sensitivities,
+)
 
 _NEAR, _CLOSE = 1.0, 0.1  # standard errors: a shorter step is none, with the first weights and the last
+_TELLING, _LEAST = 3.0, 0.1  # standard errors of a step that tells the bend, and the least that is believed
 _SUSPECT = 5.0  # standard deviations of χ² beyond which other starts are tried
 
 
@@ -40,24 +51,26 @@ class Gradient(Calibrator):
     ) -> Iterator[Iterate]:
         """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
         task = Task(problem, reconstructor, rng, self.iterations)
+        yield task.iterate(task.object(task.start), task.start)
         best: View | None = None
         excess = math.inf
         for start in self._starts(task):
-            allowed = np.ones(len(task.names), bool)
+            allowed, near = np.ones(len(task.names), bool), None
             for close in (_NEAR, _CLOSE):  # weights are right only where the object is: once more from there
-                own, expected, first = _first(task, np.where(allowed, start, task.start))
-                for view in self._descend(task, first, own, allowed, close):
-                    yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
-                start, allowed = view.u, report(task, view, allowed).determined
+                own, expected, first = _first(task, np.where(allowed, start, task.start), near)
+                for view in self._descend(task, first, own, expected, allowed, close):
+                    task.tell(view.u, view.misfit / expected)
+                    yield task.iterate(view.state, view.u, {"profile": view.misfit})
+                start, near, allowed = view.u, view, report(task, view, allowed).determined
                 if not allowed.any():
                     break
             beyond = (view.misfit - expected) / math.sqrt(2 * expected + 1)  # a free object leaves less
             if best is None or beyond < excess:
                 best, excess, weight, count, free = view, beyond, own, expected, allowed
-            if excess <= _SUSPECT:
+            if excess <= _SUSPECT or _reach(best) < best.misfit - count:
                 break
         assert best is not None
-        found = final_report(task, best, weight, free, lambda at: sensitivities(task, at))
+        found = final_report(task, best, weight, count, free, lambda at: sensitivities(task, at))
         kept = np.where(found.determined, best.u, task.start)
         tell_misfit(_misfit(task, task.start, weight), best.misfit, count)
         found.tell(task.theta(kept), task.units())
@@ -71,38 +84,68 @@ class Gradient(Calibrator):
         yield from qmc.Halton(len(task.names), scramble=True, rng=task.rng).random(self.starts - 1)
 
     def _descend(
-        self, task: Task, best: View, weight: torch.Tensor, allowed: np.ndarray, close: float
+        self,
+        task: Task,
+        best: View,
+        weight: torch.Tensor,
+        expected: float,
+        allowed: np.ndarray,
+        close: float,
     ) -> Iterator[View]:
-        """Views of ever smaller misfit, until steps are ``close``.
+        """Views of ever smaller misfit, until steps are ``close`` or two in a row only follow the scatter.
 
         The weights are those at the start: misfits can be compared.
         """
         yield best
-        length = 1.0
+        length, idle, least = 1.0, 0, math.inf
         for _ in range(self.steps):
             known = report(task, best, allowed)
             step = length * _step(best, known)
-            error = np.sqrt(np.maximum(np.diag(known.covariance), 1e-300))
+            error = np.sqrt(np.maximum(np.diag(known.covariance) * inflation(best, expected), 1e-300))
             if np.max(np.abs(step) / error) < close:
                 return
-            trial = _trial(task, np.clip(best.u + step, 0, 1), weight, best)
-            if trial is not None:
-                best, length = trial, min(1.0, 2 * length)
-                yield best
+            least = min(least, promise(best, known.determined))
+            trial = _trial(task, np.clip(best.u + step / best.bend, 0, 1), weight, best, known.determined)
+            if trial is None:
+                length, idle = length / 2, idle + 1
             else:
-                length /= 2
+                idle = 0 if promise(trial, known.determined) < least / 2 else idle + 1
+                best, length = trial._replace(bend=_bend(best, trial, error)), min(1.0, 2 * length)
+                yield best
+            if idle == 2 and least < resolved(best):
+                return
 
 
-def _first(task: Task, u: np.ndarray) -> tuple[torch.Tensor, float, View]:
-    """Weights, the misfit to expect with them, and the view."""
+def _first(task: Task, u: np.ndarray, near: View | None) -> tuple[torch.Tensor, float, View]:
+    """Weights, the misfit to expect with them, and the view; one that is ``near`` saves work."""
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
     weight, expected = weights(task.problem, at.operator, at.mean)
-    return weight, expected, look(task, u, at, weight, lambda at: sensitivities(task, at))
+    return weight, expected, look(task, u, at, weight, lambda at: sensitivities(task, at), near)
 
 
-def _trial(task: Task, u: np.ndarray, weight: torch.Tensor, best: View) -> View | None:
+def _trial(task: Task, u: np.ndarray, weight: torch.Tensor, best: View, free: np.ndarray) -> View | None:
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
-    return look_if_better(task, u, at, weight, lambda at: sensitivities(task, at), best)
+    return look_if_better(task, u, at, weight, lambda at: sensitivities(task, at), best, free)
+
+
+def _reach(view: View) -> float:
+    """The misfit that all parameters together can make, or explain, over their whole ranges.
+
+    To first order. What is beyond that has causes that no other start finds.
+    """
+    return float(np.trace(view.information))
+
+
+def _bend(before: View, after: View, error: np.ndarray) -> float:
+    """How much the slope has changed over a step, as part of what the information says.
+
+    It is less where noise in the object makes up much of the information. Short steps tell nothing new.
+    """
+    step = after.u - before.u
+    if np.max(np.abs(step) / error) < _TELLING:
+        return before.bend
+    expected = float(step @ before.information @ step)
+    return float(np.clip((before.slope - after.slope) @ step / expected, _LEAST, 1.0))
 
 
 def _misfit(task: Task, u: np.ndarray, weight: torch.Tensor) -> float:

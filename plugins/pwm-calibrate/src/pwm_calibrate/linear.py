@@ -16,7 +16,7 @@ from .identify import PRIOR
 Vector = list[torch.Tensor]  # a change of the object, and of what else the method retrieves with it
 
 STEPS, _PATIENCE = 60, 5  # conjugate gradient steps at most
-_WINDOW, _GAIN = 10, 0.02  # they stop when so many of them explain less than this part of what is left
+_WINDOW, GAIN = 10, 0.02  # they stop when so many of them explain less than this part of what is left
 _LITTLE, _ALL = 100 * PRIOR, 0.005  # information, and the part of the effect, that may be the solver's
 # Of the information at half the steps: a solver on its way to nothing leaves less. Where something was left
 # in the end, .56 to .97 were seen (drift in ptychography, six scenes, seven methods), elsewhere .06 to .40.
@@ -63,7 +63,7 @@ class Projection:
         rng: np.random.Generator,
         *,
         steps: int = STEPS,
-        gain: float = _GAIN,
+        gain: float = GAIN,
     ) -> None:
         self.at, self.weight, self.steps, self.gain = at, weight, steps, gain
         self.scale = [1 / s for s in self._curvature(rng)]
@@ -97,7 +97,7 @@ class Projection:
         """What is left of ``v``, the object's part in it, and the energies of what was left."""
         left, whole, part = v.clone(), self.energy(v), self._nothing()
         energies = [whole]
-        if guess is not None:
+        if guess is not None and [g.shape for g in guess] == [p.shape for p in part]:  # as many modes as then
             closer = v - self.at.forward(guess)
             if self.energy(closer) < whole:
                 left, part, energies = closer, guess, [self.energy(closer)]
@@ -171,9 +171,9 @@ def weights(problem: Problem, operator: Operator, mean: torch.Tensor) -> tuple[t
 
 
 def inner(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> float:
-    """Σ weight Re(a* b), summed in double precision."""
+    """Σ weight Re(a* b), the sums along the last axis added in double precision."""
     product = (a.conj() * b).real if a.is_complex() else a * b
-    return float(product.mul_(weight).sum(dtype=torch.float64))
+    return float(product.mul_(weight).sum(-1).sum(dtype=torch.float64))  # at once would take twice as long
 
 
 def dot(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:

@@ -42,14 +42,14 @@ class Search(Calibrator):
         misfit = _Misfit(task)
         view = misfit.view(task.start)
         before = view.misfit
-        yield Iterate(view.state.x, None, task.theta(view.u), {"profile": view.misfit})
+        yield task.iterate(view.state, view.u, {"profile": view.misfit})
         free = report(task, view).determined
         if free.any():
             best = self._minimum(misfit, self._first(task, misfit, free), free)
             view = misfit.view(best)
-            yield Iterate(view.state.x, None, task.theta(best), {"profile": view.misfit})
+            yield task.iterate(view.state, best, {"profile": view.misfit})
         found = final_report(
-            task, view, misfit.weight, free, lambda at: differences(task, at, view.u, _REACH)
+            task, view, misfit.weight, misfit.expected, free, lambda at: differences(task, at, view.u, _REACH)
         )
         kept = np.where(found.determined, view.u, task.start)
         tell_misfit(before, view.misfit, misfit.expected)

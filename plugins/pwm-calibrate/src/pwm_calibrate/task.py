@@ -74,6 +74,16 @@ class Task:
         free = {k: v for k, v in (last.theta or {}).items() if k not in self.names}
         return State(self._last, {k: self._array(v) for k, v in free.items()})
 
+    def iterate(self, state: State, u: np.ndarray, info: dict[str, float] | None = None) -> Iterate:
+        """What there is on the way, whole: an interrupted run keeps it."""
+        return Iterate(state.x, None, {**state.arrays, **self.theta(u)}, info or {})
+
+    def tell(self, u: np.ndarray, misfit: float) -> None:
+        """Where the calibration is, through the log."""
+        units = self.units()
+        where = ", ".join(f"{name} = {v:.4g} {units[name]}".rstrip() for name, v in self.theta(u).items())
+        log.info(f"calibrating: {where}, χ² {misfit:.4g}")
+
     def final(self, u: np.ndarray, info: dict[str, float]) -> Iterator[Iterate]:
         """The method's own run, whole, with the operator at these parameters."""
         theta = self.theta(u)

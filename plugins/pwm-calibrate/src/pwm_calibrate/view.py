@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .identify import Report, identify
-from .linear import Linearised, Projection, State, Vector, inner
+from .linear import GAIN, Linearised, Projection, State, Vector, inner
 from .task import Task
 
 
@@ -23,6 +23,7 @@ class View(NamedTuple):
     information: np.ndarray
     left: list[torch.Tensor]  # what each parameter changes in the data and the object does not explain
     explanations: list[Vector | None]  # and the change of the object that does the rest, if anything is left
+    bend: float = 1.0  # how much the slope is seen to change, as part of what the information says
 
 
 def look(
@@ -31,12 +32,15 @@ def look(
     at: Linearised,
     weight: torch.Tensor,
     changes_at: Callable[[Linearised], list[torch.Tensor]],
+    near: View | None = None,
 ) -> View:
     """The view at ``u``; ``changes_at`` gives what each parameter changes in the data over its whole range.
 
-    Both that and the residual have what the object explains projected out.
+    Both that and the residual have what the object explains projected out. A view that is ``near``, with
+    other weights, saves work.
     """
-    return _view(_Glance(task, u, at, weight), changes_at, [None] * len(u))
+    found = _view(_Glance(task, u, at, weight), changes_at, near.explanations if near else [None] * len(u))
+    return found._replace(bend=near.bend) if near else found
 
 
 def look_if_better(
@@ -46,10 +50,30 @@ def look_if_better(
     weight: torch.Tensor,
     changes_at: Callable[[Linearised], list[torch.Tensor]],
     best: View,
+    free: np.ndarray,
 ) -> View | None:
-    """The view at ``u``, close to the ``best`` so far; None if its misfit is not less."""
+    """The view at ``u``, close to the ``best`` so far; None if it is no better.
+
+    Its misfit must be less. Methods that never come to rest leave misfits that scatter by far more than a
+    step changes them: where the difference is none that the projection resolves, the slope to the parameters
+    that are ``free`` (bool) tells.
+    """
     glance = _Glance(task, u, at, weight)
-    return _view(glance, changes_at, best.explanations) if glance.misfit < best.misfit else None
+    if glance.misfit > best.misfit + resolved(best):
+        return None
+    view = _view(glance, changes_at, best.explanations)
+    return view if view.misfit < best.misfit or promise(view, free) < promise(best, free) else None
+
+
+def resolved(view: View) -> float:
+    """Differences of misfits that mean something: the projection leaves so much unexplained."""
+    return GAIN * view.misfit
+
+
+def promise(view: View, free: np.ndarray) -> float:
+    """What a Gauss–Newton step of the ``free`` parameters would take off the misfit, were it quadratic."""
+    slope = view.slope[free]
+    return float(slope @ np.linalg.solve(view.information[np.ix_(free, free)], slope))
 
 
 class _Glance:
@@ -105,14 +129,23 @@ def report(task: Task, view: View, allowed: np.ndarray | None = None) -> Report:
     return identify(task.names, task.widths, view.information, allowed)
 
 
+def inflation(view: View, expected: float) -> float:
+    """What variances are multiplied by: data that the model explains worse than noise would tell less.
+
+    The reduced χ², never less than 1 (Birge 1932, doi:10.1103/PhysRev.40.207).
+    """
+    return max(1.0, view.misfit / max(expected, 1e-30))
+
+
 def final_report(
     task: Task,
     view: View,
     weight: torch.Tensor,
+    expected: float,
     allowed: np.ndarray,
     changes_at: Callable[[Linearised], list[torch.Tensor]],
 ) -> Report:
-    """The report with errors that allow for noise in the object.
+    """The report with errors that allow for noise in the object, and for a misfit beyond ``expected``.
 
     Noise makes the sensitivities, and with them the information, larger than they are, though it does not
     move the root of the slope. How much, N, is seen in the object that the method makes of data simulated at
@@ -134,7 +167,7 @@ def final_report(
         project = Projection(at, weight, np.random.default_rng(0))
         columns = [project(c - old) for c, old in zip(changes, changes_at(at), strict=True)]
     noisy = np.array([[inner(a, weight, b) for b in columns] for a in columns])
-    found = _corrected(view.information, noisy, known.determined)
+    found = _corrected(view.information, noisy, known.determined) / inflation(view, expected)
     return identify(task.names, task.widths, found, known.determined)
 
 
