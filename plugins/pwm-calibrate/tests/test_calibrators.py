@@ -60,10 +60,12 @@ def test_both_agree_within_two_standard_errors():
 
 
 @either
-def test_stays_inside_a_range_that_the_truth_lies_outside_of(calibrator):
+def test_stays_inside_a_range_that_the_truth_lies_outside_of_and_says_so(calibrator, caplog):
     problem, _ = dithered(**{STEP: 1.3})
     problem = problem.replace(ranges={STEP: (-0.5, 0.9)})
-    steps = calibrate(calibrator, problem)
+    with caplog.at_level("INFO", "pwm.calibrate"):
+        steps = calibrate(calibrator, problem)
+    assert f"{STEP} is at the end of its range" in caplog.text
     assert all(-0.5 <= s.theta[STEP] <= 0.9 for s in steps)
     assert steps[-1].theta[STEP] == pytest.approx(0.9, abs=0.01)
 

@@ -43,7 +43,7 @@ def test_of_a_degenerate_pair_one_is_given_up_and_widens_the_other(caplog):
     assert report.std(kept) == pytest.approx(1 / math.sqrt(12), rel=0.05)
     assert report.degenerate[0][:2] == ("size", "angle")
     with caplog.at_level(logging.INFO, "pwm.calibrate"):
-        report.tell({"size": 0.1, "angle": 0.2}, {"size": "Å", "angle": "mrad"})
+        report.tell({"size": 0.1, "angle": 0.2}, {"size": "Å", "angle": "mrad"}, np.full(2, 0.5))
     assert "hardly be told apart" in caplog.text
     assert "do not determine" in caplog.text
 

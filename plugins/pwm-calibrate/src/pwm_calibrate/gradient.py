@@ -73,7 +73,7 @@ class Gradient(Calibrator):
         found = final_report(task, best, weight, count, free, lambda at: sensitivities(task, at))
         kept = np.where(found.determined, best.u, task.start)
         tell_misfit(_misfit(task, task.start, weight), best.misfit, count)
-        found.tell(task.theta(kept), task.units())
+        found.tell(task.theta(kept), task.units(), kept)
         yield from task.final(kept, found.info())
 
     def _starts(self, task: Task) -> Iterator[np.ndarray]:

@@ -13,6 +13,7 @@ log = logging.getLogger("pwm.calibrate")
 
 PRIOR = 12.0  # 1/variance of a number that may lie anywhere in a range of length 1
 _NOTHING = 1e-6  # information that is added, so that parameters without any have a finite variance
+_END = 1e-3  # of a range
 DEGENERATE = 0.95  # correlation beyond which two parameters cannot be told apart
 
 
@@ -42,12 +43,16 @@ class Report:
                     found[f"corr:{one},{self.names[j]}"] = float(value)
         return found
 
-    def tell(self, theta: dict[str, float], units: dict[str, str]) -> None:
-        """The report in words, through the log."""
+    def tell(self, theta: dict[str, float], units: dict[str, str], place: np.ndarray) -> None:
+        """The report in words, through the log; ``place`` is where in their ranges, from 0 to 1, they are."""
         for k, name in enumerate(self.names):
             value = f"{name} = {theta[name]:.5g}"
             if self.determined[k]:
                 log.info(f"{value} ± {self.std(k):.2g} {units[name]}".rstrip())
+                if min(place[k], 1 - place[k]) < _END:
+                    log.info(
+                        f"{name} is at the end of its range: it may stand in for an error not searched for"
+                    )
             else:
                 log.info(f"{value} {units[name]}: kept, the data do not determine it inside its range")
         for one, other, correlation in self.degenerate:

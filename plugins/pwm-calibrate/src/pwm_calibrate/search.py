@@ -53,7 +53,7 @@ class Search(Calibrator):
         )
         kept = np.where(found.determined, view.u, task.start)
         tell_misfit(before, view.misfit, misfit.expected)
-        found.tell(task.theta(kept), task.units())
+        found.tell(task.theta(kept), task.units(), kept)
         yield from task.final(kept, found.info())
 
     def _first(self, task: Task, misfit: Callable[[np.ndarray], float], free: np.ndarray) -> np.ndarray:
