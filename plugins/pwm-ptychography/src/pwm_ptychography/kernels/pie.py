@@ -40,7 +40,8 @@ class Sweeper:
 
     Memory: the amplitudes in float32, 4 n^2 bytes a position (once the data, if those are float32), and
     besides 8 bytes a pixel of the object, 8 n^2 a mode of the probe (16 n^2 with fractions), 16 n a position
-    for fractions, and about 18 n^2 a mode in each thread (34 n^2 with fractions).
+    for fractions, and about 18 n^2 a mode in each thread (34 n^2 with fractions), with several half as much
+    again.
     """
 
     def __init__(

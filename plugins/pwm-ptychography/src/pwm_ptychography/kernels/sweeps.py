@@ -37,10 +37,10 @@ def make_sweep(
 
     ``rounds`` (rounds, threads) are positions, -1 for none, and ``needed`` what each must wait for; see
     `schedule`.  ``image`` is (object, plane, pitch); the arrays of ``team`` have one row per thread, those of
-    the probe and its spectrum two copies in it, of which `merge` reads one and writes the other;
-    ``steps`` are object step and alpha, probe step and beta,
-    relaxation; ``memory`` is the state of all positions with its (entry, hold) and (keep, mix, replace).
-    If ``varied`` the probe has components, ``mixture`` (number, weights), which each position adds up."""
+    the probe and its spectrum two copies in it, of which `merge` reads one and writes the other.  ``steps``
+    are object step and alpha, probe step and beta, relaxation; ``memory`` is the state of all positions with
+    its (entry, hold) and (keep, mix, replace).  If ``varied`` the probe has components, ``mixture`` (number,
+    weights), which each position adds up."""
     size, apart, version = n * n, int(shifted or varied), SOURCES
 
     @compiled
