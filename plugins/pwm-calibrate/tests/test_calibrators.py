@@ -129,9 +129,10 @@ def hinting(problem, **hint):
     return problem.replace(operator=Hinting(outer=whole.outer, inner=whole.inner, **hint))
 
 
-def test_a_hint_decides_where_the_data_say_nothing():
+@either
+def test_a_hint_decides_where_the_data_say_nothing(calibrator):
     problem, _ = pose(Widefield(size=16), 1, "calibrated")
-    last = calibrate(Gradient(), hinting(problem, value=1.4, error=0.05, path="psf.sigma"))[-1]
+    last = calibrate(calibrator, hinting(problem, value=1.4, error=0.05, path="psf.sigma"))[-1]
     assert last.theta["psf.sigma"] == pytest.approx(1.4, abs=1e-3)
     assert last.info["std:psf.sigma"] == pytest.approx(0.05, rel=0.05)
 

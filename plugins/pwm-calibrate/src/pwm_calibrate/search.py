@@ -10,7 +10,7 @@ from pwm_core.method import Calibrator, Iterate, Reconstructor
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .identify import tell_misfit
+from .identify import identify, tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
 from .view import View, differences, final_report, look, report
@@ -43,13 +43,21 @@ class Search(Calibrator):
         view = misfit.view(task.start)
         before = view.misfit
         yield task.iterate(view.state, view.u, {"profile": view.misfit})
-        free = report(task, view).determined
+        known = report(task, view).determined
+        # of what only an estimate beforehand tells, misfits know no more than how far their solver came
+        own = identify(task.names, task.widths, view.information - np.diag(task.trust)).determined
+        free = known & own
         if free.any():
             best = self._minimum(misfit, self._first(task, misfit, free), free)
             view = misfit.view(best)
             yield task.iterate(view.state, best, {"profile": view.misfit})
         found = final_report(
-            task, view, misfit.weight, misfit.expected, free, lambda at: differences(task, at, view.u, _REACH)
+            task,
+            view,
+            misfit.weight,
+            misfit.expected,
+            known,
+            lambda at: differences(task, at, view.u, _REACH),
         )
         kept = np.where(found.determined, view.u, task.start)
         tell_misfit(before, view.misfit, misfit.expected)
