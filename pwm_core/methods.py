@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PLUG_AND_PLAY = "pnp-"  # pnp-NAME is plug-and-play with the denoiser NAME
 _LIFT_NEEDS = frozenset({"image", "real"})
+_PNP_VARIANT = "DPIR's schedule, but on counted data the prior is as strong as the misfit asks for"
 
 
 def available(registry: Registry) -> Iterator[Entry]:
@@ -29,6 +30,7 @@ def available(registry: Registry) -> Iterator[Entry]:
             name=PLUG_AND_PLAY + entry.card.name,
             traits=needs,
             summary=f"Plug-and-play with {entry.card.name}: {entry.card.summary}",
+            variant="; ".join(filter(None, (entry.card.variant, _PNP_VARIANT))),
         )
         yield _with_card(entry, pnp)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from pwm_fluoroscopy.drift import gain_drift_from_frame_means
 from pwm_fluoroscopy.modality import Fluoroscopy
 from pwm_fluoroscopy.scenes import KINDS, Stage, draw, draw_any
 from pwm_fluoroscopy.scenes.movement import heartbeat
@@ -14,7 +13,6 @@ from pwm_core import score
 from pwm_core.driver import Result
 from pwm_core.errors import BadValue, UnknownName
 from pwm_core.modality import stream
-from pwm_core.scenario import pose
 from pwm_core.testing import checks_for
 
 test_fluoroscopy = checks_for("fluoroscopy")
@@ -126,19 +124,6 @@ def test_scatter_is_taken_off_the_first_estimate():
 def test_a_pulse_must_leave_time_to_read_out():
     with pytest.raises(BadValue, match=r"at most 10 ms"):
         SMALL.replace(rate=50.0, pulse=15.0).simulate("vessels")
-
-
-def test_drift_is_found_in_the_frame_means():
-    problem, _ = pose(Fluoroscopy(size=64, frames=12), "guidewire", theta={"detector.gain_drift": 0.7})
-    drift, error = gain_drift_from_frame_means(problem.y)
-    assert abs(drift - 0.7) < 4 * error + 0.1
-    exact = np.ones((5, 4, 4)) * (1 + 0.003 * np.arange(5))[:, None, None]
-    exact[:, 0, 0] = 1e6
-    mask = np.ones((4, 4), bool)
-    mask[0, 0] = False
-    assert gain_drift_from_frame_means(exact, mask)[0] == pytest.approx(0.3)
-    with pytest.raises(BadValue, match="at least 3 frames"):
-        gain_drift_from_frame_means(exact[:2])
 
 
 def test_the_figure_shows_frames_line_and_place():
