@@ -250,6 +250,37 @@ def test_without_dask_jobqueue_slurm_says_what_to_install(monkeypatch: pytest.Mo
         Dask(cluster="slurm").open(2, 1)
 
 
+@pytest.mark.parametrize(
+    ("sbatch", "words"),
+    [
+        (None, "submits jobs with sbatch, which is not on this machine"),
+        ("echo 'sbatch: error: invalid partition specified: fast' >&2; exit 1", "invalid partition .*: fast"),
+    ],
+)
+def test_jobs_that_slurm_would_refuse_are_not_waited_for(
+    sbatch: str | None, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if sbatch:
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{sbatch}\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadValue, match=words) as raised:
+        Dask(cluster="slurm", memory="2GiB", queue="fast").open(1, 1)
+    assert "\n" not in str(raised.value)
+
+
+def test_jobs_are_tried_as_they_will_be_submitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sbatch").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words; cat > {tmp_path}/script\n')
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with Dask(cluster="slurm", memory="2GiB", queue="fast", walltime="00:10:00").open(1, 3):
+        pass
+    assert (tmp_path / "words").read_text().split() == ["--test-only"]
+    script = (tmp_path / "script").read_text().split("\n")
+    wanted = ["-p fast", "--cpus-per-task=3", "--mem=2G", "-t 00:10:00"]
+    assert [f"#SBATCH {line}" for line in wanted] == [line for line in script if line[8:] in wanted]
+
+
 def test_a_misspelt_setting_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'scheduler'"):
         Dask.from_strings({"schedular": "tcp://127.0.0.1:9"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -81,9 +82,33 @@ class Dask(ExecutorFactory):
             cluster = SLURMCluster(cores=1, processes=1, job_cpu=threads, **options)
         except (OSError, ValueError) as error:
             raise BadValue(f"SLURM jobs cannot be set up: {' '.join(str(error).split())}") from error
+        try:
+            _try_submission(cluster.job_script())
+        except BadValue:
+            cluster.close()
+            raise
         # Adaptive, because a job that was lost is started again only so; eager, because a cell is long.
         cluster.adapt(minimum_jobs=0, maximum_jobs=workers, target_duration="10ms")
         return cluster
+
+
+def _try_submission(script: str) -> None:
+    """BadValue if SLURM would not take such a job; nothing is queued.
+
+    Dask submits jobs in the background, where a refusal would be a traceback in the log and a benchmark that
+    waits for ever.
+    """
+    try:
+        answer = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise BadValue(
+            "cluster=slurm submits jobs with sbatch, which is not on this machine; start pwm where it is"
+        ) from None
+    if answer.returncode:
+        raise BadValue(
+            f"SLURM refuses such a job ({'; '.join(answer.stderr.split(chr(10))).strip('; ')}); change "
+            f"{', '.join(_OF_JOBS)} or --threads, or what jobqueue.slurm in Dask's configuration says"
+        )
 
 
 def _local_cluster(workers: int | None, threads: int) -> LocalCluster:
