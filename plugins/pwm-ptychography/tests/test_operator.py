@@ -11,6 +11,7 @@ from pwm_ptychography.operator import Diffraction, diffraction_of
 from pwm_ptychography.simulation import beam_diameter, focused_wave, wavelength
 
 from pwm_core import PwmError
+from pwm_core.operator import Operator
 from pwm_core.testing import check_operator
 
 
@@ -65,6 +66,42 @@ def test_the_kept_derivative_is_that_of_single_products(propagate, retrieved, n)
     first, rest = operator.vjp(x, v, wrt=names)
     for found, wanted in zip(backward(v), [first, *rest.values()], strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("modes", [False, True], ids=["object", "modes"])
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
+@pytest.mark.parametrize("method", ["fresnel", "angular-spectrum"])
+def test_near_field_products_are_kept_exact_and_adjoint(method, fraction, modes, monkeypatch):
+    """Frames are quadratic in object and in modes: central differences have no error but rounding's."""
+    rng = np.random.default_rng(6)
+    propagate = near_field(0.01, 1e-10, 1e-7).replace(method=method)
+    operator = scan(fraction, propagate, wavelength=1e-10, defocus=1e-4, source_width=0.3, gain=2.5)
+    x, dx = (torch.from_numpy(random_object(operator, rng)) for _ in range(2))
+    nominal = operator.modes(x)
+    dp = torch.from_numpy(rng.standard_normal(nominal.shape)) * nominal.abs().max() * (1 + 1j)
+    monkeypatch.setattr(Operator, "derivative", None)  # that by single products
+    names, changes = (["probe.modes"], [dp]) if modes else ([], [])
+    forward, backward = operator.at({"probe.modes": nominal.numpy()}).derivative(x, names)
+    ends = [operator(x + h * dx, {"probe.modes": nominal}) for h in (0.5, -0.5)]
+    expected = ends[0] - ends[1]
+    if modes:
+        ends = [operator(x, {"probe.modes": nominal + h * dp}) for h in (0.5, -0.5)]
+        expected = expected + (ends[0] - ends[1])
+    found = forward(dx, *changes)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+    v = torch.from_numpy(rng.standard_normal(expected.shape))
+    back = backward(v)
+    assert len(back) == 1 + len(changes)
+    products = [(b.conj() * c).real.sum() for b, c in zip(back, [dx, *changes], strict=True)]
+    torch.testing.assert_close(sum(products), (v * found).sum(), rtol=1e-10, atol=0)
+
+
+def test_a_padded_near_field_has_the_derivative_of_single_products():
+    rng = np.random.default_rng(7)
+    operator = scan(0.3, near_field(0.01, 1e-10, 1e-7).replace(padded=True))
+    x, dx = (torch.from_numpy(random_object(operator, rng)) for _ in range(2))
+    ends = [operator(x + h * dx) for h in (0.5, -0.5)]
+    torch.testing.assert_close(operator.derivative(x)[0](dx), ends[0] - ends[1])
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -16,7 +16,7 @@ from pwm_core.primitives import Detect, Propagate
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .derivative import far_field
+from .derivative import NearField, far_field
 from .illumination import Probe, displaced, in_frames
 
 _BLOCK = 64 << 20  # bytes of exit waves worked on at a time
@@ -156,13 +156,13 @@ class Diffraction(Compose):
     def derivative(
         self, x: torch.Tensor, names: Sequence[str] = ()
     ) -> tuple[Callable[..., torch.Tensor], Callable[[torch.Tensor], list[torch.Tensor]]]:
-        """In the far field, to the object and retrieved modes, illumination and waves at the detector are
-        kept: each product then takes one transform of the exit waves."""
+        """To the object and retrieved modes, illumination and waves at the detector are kept: each product
+        then takes the exit waves once to the detector or back."""
         kept = 3 * len(self.scan.positions) * math.prod((*self.modes(x).shape, x.element_size()))
         known = set(names) <= {f"{self.probe.name}.modes"} and self.probe.weights is None
-        if not known or self.propagate.method != "fraunhofer" or kept > _KEPT:
+        if not known or self.propagate.padded or kept > _KEPT:
             return super().derivative(x, names)
-        at = far_field(self, x)
+        at = far_field(self, x) if self.propagate.method == "fraunhofer" else NearField(self, x)
         if not names:
             return at.forward, lambda v: at.backward(v)[:1]
         return at.forward, at.backward
