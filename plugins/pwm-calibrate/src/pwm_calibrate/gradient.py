@@ -16,7 +16,9 @@ from .identify import Report, tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
 from .view import (
+    SUSPECT,
     View,
+    excess,
     final_report,
     inflation,
     look,
@@ -29,7 +31,6 @@ from .view import (
 
 _NEAR, _CLOSE = 1.0, 0.1  # standard errors: a shorter step is none, with the first weights and the last
 _TELLING, _LEAST = 3.0, 0.1  # standard errors of a step that tells the bend, and the least that is believed
-_SUSPECT = 5.0  # standard deviations of χ² beyond which other starts are tried
 
 
 class Gradient(Calibrator):
@@ -53,7 +54,7 @@ class Gradient(Calibrator):
         task = Task(problem, reconstructor, rng, self.iterations)
         yield task.iterate(task.object(task.start), task.start)
         best: View | None = None
-        excess = math.inf
+        beyond = math.inf
         for start in self._starts(task):
             allowed, near = np.ones(len(task.names), bool), None
             for close in (_NEAR, _CLOSE):  # weights are right only where the object is: once more from there
@@ -64,10 +65,10 @@ class Gradient(Calibrator):
                 start, near, allowed = view.u, view, report(task, view, allowed).determined
                 if not allowed.any():
                     break
-            beyond = (view.misfit - expected) / math.sqrt(2 * expected + 1)  # a free object leaves less
-            if best is None or beyond < excess:
-                best, excess, weight, count, free = view, beyond, own, expected, allowed
-            if excess <= _SUSPECT or _reach(best) < best.misfit - count:
+            if best is None or excess(view, expected) < beyond:
+                best, weight, count, free = view, own, expected, allowed
+                beyond = excess(view, expected)
+            if beyond <= SUSPECT or _reach(best) < best.misfit - count:
                 break
         assert best is not None
         found = final_report(task, best, weight, count, free, lambda at: sensitivities(task, at))

@@ -176,6 +176,12 @@ def inner(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> float:
     return float(product.mul_(weight).sum(-1).sum(dtype=torch.float64))  # at once would take twice as long
 
 
+def parts(a: torch.Tensor, weight: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+    """What each part along the first axis adds to :func:`inner`, (part,)."""
+    product = (a.conj() * b).real if a.is_complex() else a * b
+    return product.mul_(weight).reshape(len(product), -1).sum(1).double().cpu().numpy()
+
+
 def dot(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
     """The real inner product of two changes of the object."""
     return sum(float((p.conj() * q).real.sum(dtype=torch.float64)) for p, q in zip(a, b, strict=True))

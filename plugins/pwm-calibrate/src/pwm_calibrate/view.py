@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,8 +10,11 @@ import numpy as np
 import torch
 
 from .identify import Report, identify
-from .linear import GAIN, Linearised, Projection, State, Vector, inner
+from .linear import GAIN, Linearised, Projection, State, Vector, inner, parts
 from .task import Task
+
+SUSPECT = 5.0  # standard deviations beyond which χ² is not noise's alone
+_LEAST = 8  # batches: the scatter of fewer tells little
 
 
 class View(NamedTuple):
@@ -23,6 +27,7 @@ class View(NamedTuple):
     information: np.ndarray
     left: list[torch.Tensor]  # what each parameter changes in the data and the object does not explain
     explanations: list[Vector | None]  # and the change of the object that does the rest, if anything is left
+    scores: np.ndarray  # what each part of the data along their first axis adds to the slope
     bend: float = 1.0  # how much the slope is seen to change, as part of what the information says
 
 
@@ -105,6 +110,7 @@ def _view(
         information + np.diag(task.trust),
         columns,
         explanations,
+        np.stack([parts(a, weight, glance.left) for a in columns], 1),
     )
 
 
@@ -137,6 +143,29 @@ def inflation(view: View, expected: float) -> float:
     return max(1.0, view.misfit / max(expected, 1e-30))
 
 
+def excess(view: View, expected: float) -> float:
+    """How far the misfit is beyond ``expected``, in standard deviations; a free object leaves less."""
+    return (view.misfit - expected) / math.sqrt(2 * expected + 1)
+
+
+def _scattered(view: View, found: Report, inflated: float) -> np.ndarray:
+    """What the errors in ``found``, ``inflated`` by χ², are multiplied by where the model is wrong.
+
+    What it lacks moves many data alike, such as frames taken one after the other: these tell less than as
+    many numbers with that misfit would. How much less is seen in what √n batches of the data along their
+    first axis add to the slope (batch means, Flegal & Jones 2010, doi:10.1214/09-AOS735), with the covariance
+    of an M-estimator for data in clusters (Liang & Zeger 1986, doi:10.1093/biomet/73.1.13). At least 1.
+    """
+    count = max(_LEAST, math.isqrt(len(view.scores)))
+    if len(view.scores) < count:
+        return np.ones(len(view.u))
+    batches = np.stack([batch.sum(0) for batch in np.array_split(view.scores, count)])
+    batches = (batches - batches.mean(0)) * found.determined
+    covariance = found.covariance / inflated
+    variance = np.diag(covariance @ (batches.T @ batches) @ covariance) * count / (count - 1)
+    return np.sqrt(np.maximum(1.0, variance / np.diag(found.covariance)))
+
+
 def final_report(
     task: Task,
     view: View,
@@ -167,8 +196,13 @@ def final_report(
         project = Projection(at, weight, np.random.default_rng(0))
         columns = [project(c - old) for c, old in zip(changes, changes_at(at), strict=True)]
     noisy = np.array([[inner(a, weight, b) for b in columns] for a in columns])
-    found = _corrected(view.information, noisy, known.determined) / inflation(view, expected)
-    return identify(task.names, task.widths, found, known.determined)
+    inflated = inflation(view, expected)
+    information = _corrected(view.information, noisy, known.determined) / inflated
+    found = identify(task.names, task.widths, information, known.determined)
+    if excess(view, expected) <= SUSPECT:
+        return found
+    factors = _scattered(view, found, inflated)
+    return identify(task.names, task.widths, information / np.outer(factors, factors), known.determined)
 
 
 def _corrected(information: np.ndarray, noise: np.ndarray, free: np.ndarray) -> np.ndarray:
