@@ -9,6 +9,7 @@ import pytest
 import torch
 from pwm_calibrate.gradient import Gradient
 from pwm_calibrate.search import Search
+from pwm_calibrate.task import Task
 
 from pwm_core.calibrated import Calibrated
 from pwm_core.driver import run
@@ -148,6 +149,46 @@ def test_a_hint_outside_the_range_or_without_weight_changes_nothing(hint):
     problem, _ = dithered(**{STEP: 1.3})
     plain, hinted = calibrate(Gradient(), problem)[-1], calibrate(Gradient(), hinting(problem, **hint))[-1]
     assert hinted.theta[STEP] == pytest.approx(plain.theta[STEP], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "used"),
+    [
+        (1.8, 0.1, False),  # contradicts the nominal value, but is more than two errors outside
+        (1.58, 0.1, True),  # less than that: the end of the range is as good
+        (1.3, 0.1, True),  # clear, whether or not the nominal value would do
+        (1.45, 0.17, False),  # vague, and the nominal value would do
+        (1.55, 0.17, True),  # as vague, and it would not
+        (1.55, 0.25, False),  # tells less than the range
+    ],
+)
+def test_estimates_move_parameters_only_where_they_are_trustworthy(value, error, used, caplog):
+    problem, _ = pose(Widefield(size=16), 1, "calibrated")
+    problem = problem.replace(ranges={"psf.sigma": (0.8, 1.55)})
+    assert problem.operator.theta["psf.sigma"] == 1.2
+    hinted = hinting(problem, value=value, error=error, path="psf.sigma")
+    with caplog.at_level("INFO", logger="pwm.calibrate"):
+        task = Task(hinted, LeastSquares(), np.random.default_rng(0), 3)
+    assert task.theta(task.start)["psf.sigma"] == pytest.approx(min(value, 1.55) if used else 1.2)
+    assert ("not used" in caplog.text) != used
+
+
+@pytest.mark.slow
+def test_estimates_beforehand_do_not_make_scans_worse(monkeypatch):
+    """Strain of a specimen looks like distortion of the scan: 240 specimens, in fields 29 Å wide."""
+    found = installed()
+    if "stem" not in {e.card.name for e in found.of("modality")}:
+        pytest.skip("the modality stem is not installed")
+    modality, name = found.find("stem", "modality").load()(size=192), "scan.distortion"
+    monkeypatch.setattr("pwm_stem.operator.probe_size_from_columns", lambda *_: None)  # takes a second each
+    change = []
+    for scene in range(500, 740):
+        problem, truth = pose(modality, scene, "calibrated", seed=0)
+        task = Task(problem, LeastSquares(), np.random.default_rng(0), 3)
+        change.append(abs(task.theta(task.start)[name] - truth.theta[name]) - abs(truth.theta[name]))
+    worse, better = np.array(change) > 0.1, np.array(change) < -0.1  # %
+    assert worse.mean() < 0.02
+    assert better.mean() > 0.35
 
 
 @pytest.mark.slow

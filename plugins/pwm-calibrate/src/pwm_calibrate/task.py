@@ -17,7 +17,9 @@ from pwm_core.settings import params
 from .identify import PRIOR, log
 from .linear import State
 
-_FAR = 3.0  # standard errors
+_FAR = 2.0  # standard errors by which an estimate may lie outside its range
+_CONTRADICTS = 2.0  # standard errors from the nominal value
+_CLEAR = 3  # times the information of the range: .58 of the standard error of a number anywhere in it
 
 
 class Task:
@@ -39,10 +41,10 @@ class Task:
         if not (self.widths > 0).all():
             empty = self.names[int(np.argmin(self.widths > 0))]
             raise BadValue(f"the range of {empty} is empty: {problem.ranges[empty]}; leave it out to fix it")
-        self.hint, self.trust = self._hints(problem.operator.estimate(np.asarray(problem.y), problem.mask))
         nominal = np.array([float(problem.operator.theta[n]) for n in self.names])
         self.nominal = np.clip(self.unit(nominal), 0, 1)
-        self.start = np.where(self.trust > PRIOR, np.clip(self.hint, 0, 1), self.nominal)
+        self.hint, self.trust = self._hints(problem.operator.estimate(np.asarray(problem.y), problem.mask))
+        self.start = np.where(self.trust > 0, np.clip(self.hint, 0, 1), self.nominal)
         self._last: torch.Tensor | None = None
 
     def unit(self, values: np.ndarray) -> np.ndarray:
@@ -100,7 +102,9 @@ class Task:
     def _hints(self, found: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Estimates from the data alone and their inverse variances, 0 where there is none.
 
-        One that lies far outside the allowed range is not believed.
+        One that lies far outside the allowed range is not believed: something else may have made it. A vague
+        one counts only if it contradicts the nominal value, which stands otherwise: with what noise seems to
+        tell it would pass for knowledge. Those that do not count are told through the log.
         """
         hint, trust = np.full(len(self.names), 0.5), np.zeros(len(self.names))
         for k, name in enumerate(self.names):
@@ -108,10 +112,15 @@ class Task:
             if name not in found or not 0 < error < math.inf:
                 continue
             value, (low, high) = found[name], self.problem.ranges[name]
+            place, weight = float((value - self.low[k]) / self.widths[k]), (self.widths[k] / error) ** 2
+            contradicts = (place - self.nominal[k]) ** 2 * weight > _CONTRADICTS**2
+            told = f"{name}: the data alone suggest {value:.3g} ± {error:.2g}"
             if not low - _FAR * error <= value <= high + _FAR * error:
-                log.info(f"{name}: the data suggest {value:.3g} ± {error:.2g}, outside its range; not used")
-                continue
-            hint[k], trust[k] = (value - self.low[k]) / self.widths[k], (self.widths[k] / error) ** 2
+                log.info(f"{told}, outside its range; not used")
+            elif weight <= (PRIOR if contradicts else _CLEAR * PRIOR):
+                log.info(f"{told}, too vague to leave the nominal value; not used")
+            else:
+                hint[k], trust[k] = place, weight
         return hint, trust
 
     def _object(self, x: Any) -> torch.Tensor:
