@@ -22,7 +22,7 @@ from .spread import Blur, ScatterGlare
 _BLOCK = 4 << 20  # bytes of sub-frames worked on at a time: what a processor's cache holds
 _KEPT = 256 << 20  # bytes of sub-frames kept for the gradient; of more they are computed again
 _DRIFT = "detector.gain_drift"
-_SIDE = 8  # pixels of the blocks by which a drift is looked for
+_SIDE = 4  # pixels of the cells by which a drift is looked for
 _DIGITS = 4  # to which scatter is taken off there
 
 
@@ -62,13 +62,13 @@ class Fluoroscope(Compose):
 
         Scatter and glare, which carry what changes in one place to all others, are taken off first.
         """
-        from .drift import gain_drift_from_blocks
+        from .drift import gain_drift_from_cells
 
-        found = gain_drift_from_blocks(*self._blocks(np.asarray(y), mask))
+        found = gain_drift_from_cells(*self._cells(np.asarray(y), mask))
         return {} if found is None else dict(zip((_DRIFT, f"std:{_DRIFT}"), found, strict=True))
 
-    def _blocks(self, y: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Means over blocks of 8 × 8 pixels (frame, y, x), their variances, and which are valid (y, x).
+    def _cells(self, y: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Means over cells of 4 × 4 pixels (frame, y, x), their variances, and which are valid (y, x).
 
         Without scatter and glare; in counts.
         """
