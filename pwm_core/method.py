@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,6 +38,13 @@ class Reconstructor(Settings):
         field ``iterations`` gets a progress bar with the time left.
         """
         raise TypeError(f"{type(self).__name__} does not define solve(problem, rng)")
+
+    def held(self) -> Self | None:
+        """The same method with all but the object held at what the model says; None if there is none.
+
+        For methods that otherwise retrieve part of the model with the object, such as an illumination.
+        """
+        return None
 
 
 class Denoiser(Settings):

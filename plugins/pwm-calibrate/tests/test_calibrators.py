@@ -204,7 +204,7 @@ def test_95_percent_intervals_hold_the_truth_90_to_99_times_in_100():
 SMALL = (
     ("xrf", "gradient-descent", ("beam.energy_drift", "detector.resolution")),
     ("stem-edx", "gradient-descent", ("detector.peak_overlap", "emission.bremsstrahlung")),
-    ("ptychography", "epie", ("scan.drift",)),
+    ("ptychography", "epie", ("probe.error", "scan.drift", "probe.coherence")),
     ("stem", "wiener", ()),
     ("fluoroscopy", "wiener", ()),
 )
@@ -226,6 +226,30 @@ def test_every_modality_tells_what_it_can(modality, method, determined):
         assert low <= last.theta[name] <= high
         if last.info[f"std:{name}"] == math.inf:
             assert last.theta[name] == problem.operator.theta[name]
+
+
+@pytest.mark.slow
+def test_an_illumination_is_not_held_where_the_data_contradict_the_model(caplog):
+    found = installed()
+    if "ptychography" not in {e.card.name for e in found.of("modality")}:
+        pytest.skip("the modality ptychography is not installed")
+    problem, truth = pose(found.find("ptychography", "modality").load().small(), 1, "calibrated")
+    true = problem.operator.at({n: truth.theta[n] for n in problem.ranges})
+    k = np.fft.fftfreq(problem.y.shape[-1])
+    coma = np.exp(1000j * k[:, None] * (k[:, None] ** 2 + k**2))  # which no parameter of the model makes
+    modes = np.fft.ifft2(np.fft.fft2(true.modes(problem.like).numpy()) * coma).astype(np.complex64)
+    data = true.at({"probe.modes": modes}).sample(truth.x, np.random.default_rng(0))
+    with caplog.at_level("INFO", "pwm.calibrate"):
+        for step in Gradient().solve(
+            problem.replace(y=data.astype(np.float32)),
+            build(find_method(found, "epie"), {}),
+            np.random.default_rng(0),
+        ):
+            stated = step.theta
+            if "; not held" in caplog.text:
+                break
+    assert "; not held" in caplog.text
+    assert "probe.modes" in stated  # retrieved again
 
 
 @pytest.mark.slow

@@ -48,6 +48,14 @@ def test_the_retrieved_probe_explains_the_data_of_a_wrong_start():
     assert fits[1] < 0.5 * fits[0]
 
 
+def test_the_same_method_can_be_held_at_the_probe_of_the_model_unless_more_is_fitted():
+    held = EPIE(iterations=7).held()
+    assert (held.iterations, held.update_probe) == (7, False)
+    assert held.held() is held
+    assert EPIE(positions=True).held() is None
+    assert EPIE(components=2).held() is None
+
+
 def test_modes_explain_partially_coherent_data_better_than_one():
     modality = Ptychography.small().replace(photons=1e8)
     problem, _ = modality.simulate("chart", theta={"probe.coherence": 11.5})

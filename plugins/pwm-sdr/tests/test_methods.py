@@ -112,6 +112,13 @@ def test_a_wrong_probe_is_corrected_unless_it_is_held(kind):
 
 
 @every_method
+def test_the_same_method_can_be_held_at_the_probe_of_the_model(kind):
+    held = kind(iterations=7).held()
+    assert (held.iterations, held.update_probe) == (7, False)
+    assert held.held() is held
+
+
+@every_method
 def test_two_modes_explain_two_mode_data_better_than_one(kind):
     problem, _ = scan(modes=2)
     given = flat(problem)

@@ -26,7 +26,12 @@ class Task:
     """What calibrators share. Parameters are vectors u in the unit cube of the allowed ranges."""
 
     def __init__(
-        self, problem: Problem, reconstructor: Reconstructor, rng: np.random.Generator, iterations: int
+        self,
+        problem: Problem,
+        reconstructor: Reconstructor,
+        rng: np.random.Generator,
+        iterations: int,
+        held: bool = False,
     ) -> None:
         if not problem.ranges:
             raise BadValue(
@@ -34,6 +39,7 @@ class Task:
                 "need more said about the instrument first (--assume)"
             )
         self.problem, self.reconstructor, self.rng = problem, reconstructor, rng
+        self.held = held  # the method retrieves nothing but the object
         self.brief = _at_most(reconstructor, iterations)
         self.names = tuple(problem.ranges)
         self.low, high = np.array([problem.ranges[n] for n in self.names], float).T
@@ -73,7 +79,8 @@ class Task:
         if last is None:
             raise BadValue(f"{type(self.brief).__name__} ended without a single step")
         self._last = self._object(last.x)
-        free = {k: v for k, v in (last.theta or {}).items() if k not in self.names}
+        stated = {} if self.held else last.theta or {}
+        free = {k: v for k, v in stated.items() if k not in self.names}
         return State(self._last, {k: self._array(v) for k, v in free.items()})
 
     def iterate(self, state: State, u: np.ndarray, info: dict[str, float] | None = None) -> Iterate:

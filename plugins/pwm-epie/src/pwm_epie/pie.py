@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 import torch
@@ -95,6 +96,12 @@ class _PIE(Reconstructor):
             theta = engine.theta() | (refined(engine) if self.positions or self.affine else {})
             info = affine.parts() if affine else {}
             yield Iterate(engine.object, loss=misfit / engine.power, theta=theta, info=info)
+
+    def held(self) -> Self | None:
+        more = self.positions or self.affine or self.flux or self.background or self.components
+        if more:
+            return None
+        return self.replace(update_probe=False) if self.update_probe else self
 
     def _weights(self) -> tuple[float, float]:
         """α and β of the sweep."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from pwm_ptychography.engine import Engine
 
@@ -16,6 +18,9 @@ class Ptychographic(Reconstructor):
         None, low=1, doc="incoherent probe modes (none: as many as the assumed probe has)"
     )
     update_probe: bool = param(True, doc="retrieve the probe; otherwise it is taken as known")
+
+    def held(self) -> Self | None:
+        return self.replace(update_probe=False) if self.update_probe else self
 
 
 def warm_up(engine: Engine, rng: np.random.Generator, update_probe: bool) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ class _Maximum(Ptychographic):
     positions: bool = param(False, doc="refine the scan positions; takes the data for counts of quanta")
 
     poisson = False
+
+    def held(self) -> Self | None:
+        return None if self.positions else super().held()
 
     @torch.no_grad()
     def solve(self, problem: Problem, rng: np.random.Generator) -> Iterator[Iterate]:
