@@ -229,6 +229,21 @@ def test_every_modality_tells_what_it_can(modality, method, determined):
 
 
 @pytest.mark.slow
+def test_both_find_the_errors_of_an_illumination_that_the_method_retrieves():
+    found = installed()
+    if "ptychography" not in {e.card.name for e in found.of("modality")}:
+        pytest.skip("the modality ptychography is not installed")
+    problem, truth = pose(found.find("ptychography", "modality").load().small(), 0, "calibrated")
+    method = build(find_method(found, "epie"), {})
+    lasts = [calibrate(c, problem, method=method)[-1] for c in (Gradient(), Search(evaluations=30, scan=2))]
+    for name in ("probe.error", "scan.drift", "probe.coherence"):
+        one, other = lasts
+        assert abs(one.theta[name] - truth.theta[name]) < 4 * one.info[f"std:{name}"]
+        low, high = problem.ranges[name]
+        assert abs(other.theta[name] - one.theta[name]) < 0.05 * (high - low)
+
+
+@pytest.mark.slow
 def test_an_illumination_is_not_held_where_the_data_contradict_the_model(caplog):
     found = installed()
     if "ptychography" not in {e.card.name for e in found.of("modality")}:

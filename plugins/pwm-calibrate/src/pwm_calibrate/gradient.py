@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +12,13 @@ from pwm_core.method import Calibrator, Iterate, Reconstructor
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
-from .identify import Report, log, tell_misfit
-from .linear import Linearised, Projection, weights
+from .held import HOPELESS, Found, held_first
+from .identify import Report, tell_misfit
+from .linear import Linearised, weights
 from .task import Task
 from .view import (
     SUSPECT,
     View,
-    excess,
     final_report,
     inflation,
     look,
@@ -32,22 +31,6 @@ from .view import (
 
 _NEAR, _CLOSE = 1.0, 0.1  # standard errors: a shorter step is none, with the first weights and the last
 _TELLING, _LEAST = 3.0, 0.1  # standard errors of a step that tells the bend, and the least that is believed
-_HOPELESS = 1.5  # times the misfit to expect, with the first weights: what is held cannot be right
-
-
-class _Found(NamedTuple):
-    """Where a descent has ended, and under which weights."""
-
-    task: Task
-    view: View
-    weight: torch.Tensor
-    expected: float
-    allowed: np.ndarray  # bool: the parameters that were free in the end
-
-    @property
-    def excess(self) -> float:
-        """How far the misfit is beyond the expected one, in standard deviations."""
-        return excess(self.view, self.expected)
 
 
 class Gradient(Calibrator):
@@ -67,46 +50,35 @@ class Gradient(Calibrator):
     def solve(
         self, problem: Problem, reconstructor: Reconstructor, rng: np.random.Generator
     ) -> Iterator[Iterate]:
-        """Iterates with θ and the misfit; then those of the method at the final θ, with the report.
-
-        First with all but the object as the model has it, if the method can: an illumination that is
-        retrieved too hides its own errors and part of a drift. Where the data contradict the model, the
-        method retrieves what it does.
-        """
-        held = reconstructor.held()
-        found: _Found | None = None
-        if held is not None and held is not reconstructor:
-            apart, other = rng.spawn(2)
-            found = yield from self._find(
-                Task(problem, held, apart, self.iterations, held=True), 1, _HOPELESS
-            )
-            if not _explains(found, Task(problem, reconstructor, other, self.iterations)):
-                log.info("with all but the object held, the model does not explain the data; not held")
-                found = None
-        task = Task(problem, reconstructor, rng, self.iterations, held=held is reconstructor)
-        found = found or (yield from self._find(task, self.starts, math.inf))
-        best, weight, count, free = found.view, found.weight, found.expected, found.allowed
-        known = final_report(found.task, best, weight, count, free, lambda at: sensitivities(found.task, at))
+        """Iterates with θ and the misfit; then those of the method at the final θ, with the report."""
+        found = yield from held_first(problem, reconstructor, rng, self.iterations, self._find)
+        task, best = found.task, found.view
+        known = final_report(
+            task, best, found.weight, found.expected, found.allowed, lambda at: sensitivities(task, at)
+        )
         kept = np.where(known.determined, best.u, task.start)
-        tell_misfit(_misfit(found.task, task.start, weight), best.misfit, count)
+        tell_misfit(found.misfit(task.start), best.misfit, found.expected)
         known.tell(task.theta(kept), task.units(), kept)
-        yield from task.final(kept, known.info())
+        yield from task.final(reconstructor, rng, kept, known.info())
 
-    def _find(self, task: Task, starts: int, hopeless: float) -> Generator[Iterate, None, _Found]:
-        """The best view from so many starts; none goes on whose misfit is ``hopeless`` times the expected."""
+    def _find(self, task: Task, trial: bool) -> Generator[Iterate, None, Found]:
+        """The best view from one start or several; a ``trial`` ends where the misfit is hopeless."""
         yield task.iterate(task.object(task.start), task.start)
-        best: _Found | None = None
-        for start in self._starts(task, starts):
+        best: Found | None = None
+        for start in self._starts(task, 1 if trial else self.starts):
             allowed, near = np.ones(len(task.names), bool), None
             for close in (_NEAR, _CLOSE):  # weights are right only where the object is: once more from there
-                own, expected, first = _first(task, np.where(allowed, start, task.start), near)
-                for view in self._descend(task, first, own, expected, allowed, close):
+                own, expected, view = _first(task, np.where(allowed, start, task.start), near)
+                if trial and view.misfit - _reach(view) > HOPELESS * expected:
+                    break
+                for better in self._descend(task, view, own, expected, allowed, close):
+                    view = better
                     task.tell(view.u, view.misfit / expected)
                     yield task.iterate(view.state, view.u, {"profile": view.misfit})
                 start, near, allowed = view.u, view, report(task, view, allowed).determined
-                if not allowed.any() or view.misfit > hopeless * expected:
+                if not allowed.any():
                     break
-            found = _Found(task, view, own, expected, allowed)
+            found = Found(task, view, own, expected, allowed)
             if best is None or found.excess < best.excess:
                 best = found
             if best.excess <= SUSPECT or _reach(best.view) < best.view.misfit - best.expected:
@@ -154,25 +126,6 @@ class Gradient(Calibrator):
                 return
 
 
-def _explains(found: _Found, whole: Task) -> bool:
-    """Whether the data are explained with all but the object held, hardly worse than by the ``whole`` method.
-
-    By no more than what the method's further unknowns fit of the noise.
-    """
-    if found.view.misfit > _HOPELESS * found.expected:
-        return False
-    u = found.view.u
-    state = whole.object(u)
-    further = sum(a.numel() * (2 if a.is_complex() else 1) for a in state.arrays.values())
-    left = _left(whole, u, Linearised(whole.problem.operator, state, whole.theta(u)), found.weight)
-    fitted = (further + SUSPECT * math.sqrt(2 * further)) * max(1.0, left / found.expected)
-    log.info(
-        f"χ² with all but the object held is {found.view.misfit / found.expected:.4g}, else "
-        f"{left / found.expected:.4g}; fitting noise takes off {fitted / found.expected:.2g} at most"
-    )
-    return found.view.misfit - left <= fitted
-
-
 def _first(task: Task, u: np.ndarray, near: View | None) -> tuple[torch.Tensor, float, View]:
     """Weights, the misfit to expect with them, and the view; one that is ``near`` saves work."""
     at = Linearised(task.problem.operator, task.object(u), task.theta(u))
@@ -203,17 +156,6 @@ def _bend(before: View, after: View, error: np.ndarray) -> float:
         return before.bend
     expected = float(step @ before.information @ step)
     return float(np.clip((before.slope - after.slope) @ step / expected, _LEAST, 1.0))
-
-
-def _misfit(task: Task, u: np.ndarray, weight: torch.Tensor) -> float:
-    """That of a view at ``u``, with weights that were made elsewhere."""
-    return _left(task, u, Linearised(task.problem.operator, task.object(u), task.theta(u)), weight)
-
-
-def _left(task: Task, u: np.ndarray, at: Linearised, weight: torch.Tensor) -> float:
-    """What the object leaves unexplained at a linearisation, and the hints' part."""
-    project = Projection(at, weight, np.random.default_rng(0))
-    return project.energy(project(task.problem.data - at.mean)) + task.pull(u)
 
 
 def _step(view: View, known: Report) -> np.ndarray:

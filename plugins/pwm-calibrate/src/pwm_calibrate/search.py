@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from pwm_core.method import Calibrator, Iterate, Reconstructor
 from pwm_core.problem import Problem
 from pwm_core.settings import param
 
+from .held import Found, held_first
 from .identify import identify, tell_misfit
 from .linear import Linearised, Projection, weights
 from .task import Task
@@ -38,10 +39,27 @@ class Search(Calibrator):
         self, problem: Problem, reconstructor: Reconstructor, rng: np.random.Generator
     ) -> Iterator[Iterate]:
         """Iterates for the θ at the start and the best one; then the method's own there, with the report."""
-        task = Task(problem, reconstructor, rng, self.iterations)
+        found = yield from held_first(
+            problem, reconstructor, rng, self.iterations, lambda task, trial: self._find(task)
+        )
+        task, view = found.task, found.view
+        known = final_report(
+            task,
+            view,
+            found.weight,
+            found.expected,
+            found.allowed,
+            lambda at: differences(task, at, view.u, _REACH),
+        )
+        kept = np.where(known.determined, view.u, task.start)
+        tell_misfit(found.misfit(task.start), view.misfit, found.expected)
+        known.tell(task.theta(kept), task.units(), kept)
+        yield from task.final(reconstructor, rng, kept, known.info())
+
+    def _find(self, task: Task) -> Generator[Iterate, None, Found]:
+        """The view at the least misfit."""
         misfit = _Misfit(task)
         view = misfit.view(task.start)
-        before = view.misfit
         yield task.iterate(view.state, view.u, {"profile": view.misfit})
         known = report(task, view).determined
         # of what only an estimate beforehand tells, misfits know no more than how far their solver came
@@ -51,18 +69,7 @@ class Search(Calibrator):
             best = self._minimum(misfit, self._first(task, misfit, free), free)
             view = misfit.view(best)
             yield task.iterate(view.state, best, {"profile": view.misfit})
-        found = final_report(
-            task,
-            view,
-            misfit.weight,
-            misfit.expected,
-            known,
-            lambda at: differences(task, at, view.u, _REACH),
-        )
-        kept = np.where(found.determined, view.u, task.start)
-        tell_misfit(before, view.misfit, misfit.expected)
-        found.tell(task.theta(kept), task.units(), kept)
-        yield from task.final(kept, found.info())
+        return Found(task, view, misfit.weight, misfit.expected, known)
 
     def _first(self, task: Task, misfit: Callable[[np.ndarray], float], free: np.ndarray) -> np.ndarray:
         """The best of the start and of points that fill the ranges of the ``free`` parameters."""

@@ -93,10 +93,12 @@ class Task:
         where = ", ".join(f"{name} = {v:.4g} {units[name]}".rstrip() for name, v in self.theta(u).items())
         log.info(f"calibrating: {where}, χ² {misfit:.4g}")
 
-    def final(self, u: np.ndarray, info: dict[str, float]) -> Iterator[Iterate]:
-        """The method's own run, whole, with the operator at these parameters."""
+    def final(
+        self, reconstructor: Reconstructor, rng: np.random.Generator, u: np.ndarray, info: dict[str, float]
+    ) -> Iterator[Iterate]:
+        """A method's own run, whole and with nothing held, with the operator at these parameters."""
         theta = self.theta(u)
-        for step in self.reconstructor.solve(self.at(u), self.rng):
+        for step in reconstructor.solve(self.at(u), rng):
             yield Iterate(step.x, step.loss, {**(step.theta or {}), **theta}, {**step.info, **info})
 
     def units(self) -> dict[str, str]:
