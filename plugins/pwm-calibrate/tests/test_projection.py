@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pwm_calibrate.linear import Linearised, Projection, State, inner, weights
+from pwm_calibrate.view import View, promise
 
 from pwm_core import Gaussian, Poisson
 from pwm_core.operator import Operator
@@ -156,3 +157,10 @@ def test_hardly_any_expected_counts_do_not_outweigh_the_others():
 def test_inner_product_of_complex_data_is_real_and_weighted():
     a, b = torch.tensor([1 + 2j, 3j]), torch.tensor([2 - 1j, 1 + 1j])
     assert inner(a, torch.tensor([2.0, 1.0]), b) == pytest.approx(2 * (2 - 2) + 3)
+
+
+def test_a_parameter_that_tells_nothing_at_one_view_promises_nothing_there():
+    """The object may explain all of it at one θ and not at another, so that it counts as determined."""
+    information, nothing = np.diag([2.0, 0.0]), State(torch.zeros(1), {})
+    view = View(np.zeros(2), nothing, 1.0, np.array([3.0, 0.0]), information, [], [], np.zeros((1, 2)))
+    assert promise(view, np.array([True, True])) == pytest.approx(4.5)

@@ -77,6 +77,7 @@ def resolved(view: View) -> float:
 
 def promise(view: View, free: np.ndarray) -> float:
     """What a Gauss–Newton step of the ``free`` parameters would take off the misfit, were it quadratic."""
+    free = free & (np.diag(view.information) > 0)  # the object may explain here what it did not elsewhere
     slope = view.slope[free]
     return float(slope @ np.linalg.solve(view.information[np.ix_(free, free)], slope))
 
