@@ -106,7 +106,7 @@ def _try_submission(script: str) -> None:
         ) from None
     if answer.returncode:
         raise BadValue(
-            f"SLURM refuses such a job ({'; '.join(answer.stderr.split(chr(10))).strip('; ')}); change "
+            f"SLURM refuses such a job ({'; '.join(answer.stderr.strip().splitlines())}); change "
             f"{', '.join(_OF_JOBS)} or --threads, or what jobqueue.slurm in Dask's configuration says"
         )
 
